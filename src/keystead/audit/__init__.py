@@ -1,0 +1,1 @@
+"""What happened, so that it cannot be quietly changed: records, chains, the journal, verification."""

@@ -1,0 +1,1 @@
+"""An application's configuration: schema, sources, references, masking."""

@@ -1,0 +1,55 @@
+"""Additional authenticated data, made canonical: one meaning, one spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from keystead.errors import UsageError
+
+AAD: TypeAlias = "bytes | str | Mapping[str, str] | None"
+
+BINDING_VERSION = 1
+
+
+def join_fields(*fields: bytes | str | int | None) -> bytes:
+    """Fields behind their 4-byte big-endian lengths, so that no two tuples give the same bytes.
+
+    Text is UTF-8, an integer its decimal text; None is told apart from empty by the length 0xffffffff.
+    """
+    parts: list[bytes] = []
+    for field in fields:
+        if field is None:
+            parts.append(b"\xff\xff\xff\xff")
+            continue
+        data = field if isinstance(field, bytes) else str(field).encode()
+        parts.append(len(data).to_bytes(4, "big"))
+        parts.append(data)
+    return b"".join(parts)
+
+
+def bind(kind: str, *fields: bytes | str | int | None) -> bytes:
+    """The AAD of what the store keeps: a version byte, the record's kind, then its length-prefixed fields."""
+    return bytes((BINDING_VERSION,)) + join_fields(kind, *fields)
+
+
+def canonical_aad(aad: AAD) -> bytes:
+    """A caller's AAD as bytes: bytes as they are, text in UTF-8, a mapping sorted and length-prefixed, None empty.
+
+    Raises:
+        UsageError: another type, or a mapping that is not of text to text.
+    """
+    if aad is None:
+        return b""
+    if isinstance(aad, bytes):
+        return aad
+    if isinstance(aad, str):
+        return aad.encode()
+    if isinstance(aad, Mapping):
+        items: list[str] = []
+        for name, value in sorted(aad.items()):
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise UsageError("an AAD mapping must be of text to text")
+            items += (name, value)
+        return join_fields(*items)
+    raise UsageError("an AAD must be bytes, text, or a mapping of text to text")

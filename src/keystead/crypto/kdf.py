@@ -1,0 +1,63 @@
+"""Key derivation: HKDF-SHA256 (RFC 5869) and Argon2id (RFC 9106)."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from keystead.crypto.material import KEY_LENGTH
+
+
+def derive(key: bytes | bytearray, *, salt: bytes, info: bytes, length: int = KEY_LENGTH) -> bytes:
+    """HKDF-SHA256 extract and expand (RFC 5869 section 2). `info` is the label that keeps purposes apart."""
+    return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Argon2Parameters:
+    """Cost of Argon2id: passes, lanes and memory in KiB; checked on reading too, so that a store cannot lower them."""
+
+    iterations: int = 3
+    lanes: int = 4
+    memory_kib: int = 65_536
+
+    def problem(self) -> str | None:
+        """What is out of bounds, checked before any memory is taken; None where all is well."""
+        if not 2 <= self.iterations <= 16:
+            return "iterations must be 2 to 16"
+        if not 1 <= self.lanes <= 16:
+            return "lanes must be 1 to 16"
+        if not 19_456 <= self.memory_kib <= 1_048_576:
+            return "memory must be 19456 to 1048576 KiB"
+        return None
+
+
+RFC_9106_LOW_MEMORY: Final = Argon2Parameters()
+"""RFC 9106 section 4, second recommended option."""
+
+
+def derive_from_passphrase(passphrase: str, *, salt: bytes, parameters: Argon2Parameters) -> bytes:
+    """32 bytes from a passphrase (normalized to NFKC, nothing trimmed) by Argon2id.
+
+    Raises:
+        ValueError: parameters out of bounds, or a salt other than 16 bytes.
+    """
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # noqa: PLC0415 - only passphrases pay its import
+
+    problem = parameters.problem()
+    if problem:
+        raise ValueError(problem)
+    if len(salt) != 16:
+        raise ValueError("the salt must be 16 bytes")
+    kdf = Argon2id(
+        salt=salt,
+        length=KEY_LENGTH,
+        iterations=parameters.iterations,
+        lanes=parameters.lanes,
+        memory_cost=parameters.memory_kib,
+    )
+    return kdf.derive(unicodedata.normalize("NFKC", passphrase).encode())

@@ -1,0 +1,20 @@
+"""What a derived key is for. The purpose comes from the code that calls, never from a header."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Purpose(StrEnum):
+    """One key, one purpose: each has its own derivation label, so no ciphertext of one opens as another."""
+
+    CALLER = "caller"
+    SECRET = "secret"  # noqa: S105 - a purpose, no password
+    STREAM = "stream"
+    BACKUP = "backup"
+    AUDIT = "audit"
+
+
+def label(form: str, purpose: Purpose) -> bytes:
+    """The HKDF info of format, algorithm and purpose, as docs/formats.md gives it."""
+    return f"keystead/{form}/aes-256-gcm/{purpose.value}".encode()

@@ -1,0 +1,1 @@
+"""Data keys: model, lifecycle, rotation rules, use."""

@@ -1,0 +1,1 @@
+"""One running process: settings, assembly, what is shared, the ticker."""

@@ -1,0 +1,1 @@
+"""The root key: getting it, holding it, letting it go."""

@@ -1,0 +1,1 @@
+"""Named values: names, versions, labels, TTL, generators, reading and writing."""

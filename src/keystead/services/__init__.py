@@ -1,0 +1,1 @@
+"""The public faces, each bound to one session: KMSService, SecretsManager, ConfigLoader."""

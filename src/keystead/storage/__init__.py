@@ -1,0 +1,1 @@
+"""What the rooms need from a database, on SQLite; migrations. The only importer of a database driver."""

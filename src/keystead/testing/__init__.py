@@ -1,0 +1,1 @@
+"""Public fixtures for tests of code that uses keystead."""
