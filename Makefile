@@ -1,0 +1,46 @@
+# Every chore is one word. All of them make what they need; only the first time needs a network.
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock clean
+VENV := .venv
+BENCH_VENV := .venv-bench
+LOCK_VENV := .venv-lock
+ARGS ?=
+# The example must show the same whatever the caller has set.
+WITHOUT_SETTINGS = env $$(env | sed -n -E 's/^((KMS|KEYSTEAD)_[A-Za-z0-9_]*)=.*/-u \1/p')
+COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-annotate \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+export PYTHON
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+run: ## the whole tour on real input, in .run/ made anew
+	@requirements/set-up $(VENV) requirements/run.txt
+	@$(WITHOUT_SETTINGS) $(VENV)/bin/python examples/run.py $(ARGS)
+
+test: ## the whole suite (ARGS="tests/crypto -k nonce -n 0" for a part)
+	@requirements/set-up $(VENV) requirements/test.txt
+	@$(WITHOUT_SETTINGS) $(VENV)/bin/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: ## lint, format, types, layers
+	@requirements/set-up $(VENV) requirements/test.txt
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: ## keystead and its peers side by side, written to docs/benchmark.md (ARGS="ciphers" for a part)
+	@requirements/set-up $(BENCH_VENV) requirements/bench.txt
+	@$(WITHOUT_SETTINGS) $(BENCH_VENV)/bin/python -m bench $(ARGS)
+
+lock: ## renew the lock files from requirements/*.in (asks the package index)
+	@$(PYTHON_FOR_LOCK) -m venv $(LOCK_VENV)
+	@$(LOCK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+	@cd requirements && for part in run test bench; do \
+		CUSTOM_COMPILE_COMMAND="make lock" ../$(LOCK_VENV)/bin/$(COMPILE) --output-file $$part.txt $$part.in || exit 1; \
+	done
+
+PYTHON_FOR_LOCK = $(or $(PYTHON),python3.11)
+
+clean: ## remove what the other words made
+	rm -rf .venv $(BENCH_VENV) $(LOCK_VENV) .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
