@@ -1,0 +1,77 @@
+"""One authenticated stretch of acting."""
+
+from __future__ import annotations
+
+import re
+
+from keystead.access.principal import Principal
+from keystead.crypto.material import random_bytes
+from keystead.errors import SessionEnded, UsageError
+
+_ID = re.compile(r"ses_[0-9a-f]{32}")
+
+
+class Session:
+    """An id that every audit record carries, who acts, and since when (ms since the epoch).
+
+    `ended` is set once, when the session was revoked or its service closed; nothing unsets it.
+    """
+
+    __slots__ = ("_id", "_principal", "_started_ms", "ended")
+
+    def __init__(self, id: str, principal: Principal, started_ms: int) -> None:  # noqa: A002 - the field's name
+        self._id = check_session_id(id)
+        self._principal = principal
+        self._started_ms = started_ms
+        self.ended = False
+
+    @classmethod
+    def start(cls, principal: Principal, now_ms: int) -> Session:
+        """A session with a fresh random id, started now."""
+        return cls(f"ses_{random_bytes(16).hex()}", principal, now_ms)
+
+    @property
+    def id(self) -> str:
+        """`ses_` and 32 hex digits."""
+        return self._id
+
+    @property
+    def principal(self) -> Principal:
+        """Who acts."""
+        return self._principal
+
+    @property
+    def started_ms(self) -> int:
+        """When it started, in ms since the epoch."""
+        return self._started_ms
+
+    def end(self) -> None:
+        """From now on the session can do nothing; ending it again changes nothing."""
+        self.ended = True
+
+    def require_live(self) -> None:
+        """Nothing, while the session lasts.
+
+        Raises:
+            SessionEnded: it was revoked, or its service was closed.
+        """
+        if self.ended:
+            raise SessionEnded(
+                f"session {self._id} of {self._principal} has ended",
+                why="it was revoked, or its service was closed",
+                hint="open the service again",
+            )
+
+    def __repr__(self) -> str:
+        return f"<session {self._id} of {self._principal}{', ended' if self.ended else ''}>"
+
+
+def check_session_id(text: str) -> str:
+    """The id itself, if it has the form of one.
+
+    Raises:
+        UsageError: it has not.
+    """
+    if not isinstance(text, str) or not _ID.fullmatch(text):
+        raise UsageError("not the id of a session", hint="ids are ses_ and 32 hex digits")
+    return text
