@@ -10,12 +10,16 @@ from keystead.errors import UsageError
 AAD: TypeAlias = "bytes | str | Mapping[str, str] | None"
 
 BINDING_VERSION = 1
+MAX_FIELD = 0xFFFFFFFE
 
 
 def join_fields(*fields: bytes | str | int | None) -> bytes:
     """Fields behind their 4-byte big-endian lengths, so that no two tuples give the same bytes.
 
     Text is UTF-8, an integer its decimal text; None is told apart from empty by the length 0xffffffff.
+
+    Raises:
+        ValueError: a field of 4 GiB or more.
     """
     parts: list[bytes] = []
     for field in fields:
@@ -23,6 +27,8 @@ def join_fields(*fields: bytes | str | int | None) -> bytes:
             parts.append(b"\xff\xff\xff\xff")
             continue
         data = field if isinstance(field, bytes) else str(field).encode()
+        if len(data) > MAX_FIELD:
+            raise ValueError("a field of an AAD must be shorter than 4 GiB")
         parts.append(len(data).to_bytes(4, "big"))
         parts.append(data)
     return b"".join(parts)
@@ -37,19 +43,26 @@ def canonical_aad(aad: AAD) -> bytes:
     """A caller's AAD as bytes: bytes as they are, text in UTF-8, a mapping sorted and length-prefixed, None empty.
 
     Raises:
-        UsageError: another type, or a mapping that is not of text to text.
+        UsageError: another type, a mapping that is not of text to text, or text that has no UTF-8 form.
     """
     if aad is None:
         return b""
     if isinstance(aad, bytes):
         return aad
-    if isinstance(aad, str):
-        return aad.encode()
-    if isinstance(aad, Mapping):
-        items: list[str] = []
-        for name, value in sorted(aad.items()):
-            if not isinstance(name, str) or not isinstance(value, str):
-                raise UsageError("an AAD mapping must be of text to text")
-            items += (name, value)
-        return join_fields(*items)
+    try:
+        if isinstance(aad, str):
+            return aad.encode()
+        if isinstance(aad, Mapping):
+            return _canonical_mapping(aad)
+    except UnicodeEncodeError:
+        raise UsageError("an AAD holds a character that is no Unicode text (half a surrogate pair)") from None
     raise UsageError("an AAD must be bytes, text, or a mapping of text to text")
+
+
+def _canonical_mapping(aad: Mapping[str, str]) -> bytes:
+    if not all(isinstance(name, str) and isinstance(value, str) for name, value in aad.items()):
+        raise UsageError("an AAD mapping must be of text to text")
+    items: list[str] = []
+    for name in sorted(aad):
+        items += (name, aad[name])
+    return join_fields(*items)

@@ -25,9 +25,9 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from keystead.crypto.kdf import derive
+from keystead.crypto.kdf import derive_into
 from keystead.crypto.mac import same
-from keystead.crypto.material import random_bytes
+from keystead.crypto.material import KEY_LENGTH, random_bytes, zero
 from keystead.crypto.purpose import Purpose, label
 from keystead.errors import DecryptionError, EnvelopeError
 
@@ -48,7 +48,7 @@ class MessageKey:
 
     __slots__ = ("decrypt", "encrypt", "prefix")
 
-    def __init__(self, prefix: bytes, message_key: bytes) -> None:
+    def __init__(self, prefix: bytes, message_key: bytes | bytearray) -> None:
         cipher = AESGCM(message_key)
         self.prefix = prefix
         self.encrypt: Callable[[bytes, bytes, bytes], bytes] = cipher.encrypt
@@ -72,9 +72,20 @@ class MessageKey:
             raise DecryptionError from None
 
 
-def _derive(data_key: bytes | bytearray, salt: bytes, purpose: Purpose) -> tuple[bytes, bytes]:
-    both = derive(data_key, salt=salt, info=label("v2", purpose), length=64)
-    return both[:32], both[32:]
+def _derive(data_key: bytes | bytearray, salt: bytes, purpose: Purpose) -> bytearray:
+    if len(data_key) != KEY_LENGTH:
+        raise ValueError(f"a data key is {KEY_LENGTH} bytes")
+    both = bytearray(64)
+    derive_into(both, data_key, salt=salt, info=label("v2", purpose))
+    return both
+
+
+def _message_key(prefix: bytes, both: bytearray) -> MessageKey:
+    message_key = both[:32]
+    made = MessageKey(prefix, message_key)
+    zero(message_key)
+    zero(both)
+    return made
 
 
 def new_message_key(
@@ -84,8 +95,8 @@ def new_message_key(
     salt = random_bytes(SALT_LENGTH) if salt is None else salt
     if len(reference) != REFERENCE_LENGTH or len(salt) != SALT_LENGTH:
         raise ValueError("a reference is 8 bytes and a salt 16")
-    message_key, commitment = _derive(data_key, salt, purpose)
-    return MessageKey(MAGIC + reference + salt + commitment, message_key)
+    both = _derive(data_key, salt, purpose)
+    return _message_key(MAGIC + reference + salt + bytes(both[32:]), both)
 
 
 def message_key_for(prefix: bytes, data_key: bytes | bytearray, purpose: Purpose) -> MessageKey:
@@ -94,10 +105,11 @@ def message_key_for(prefix: bytes, data_key: bytes | bytearray, purpose: Purpose
     Raises:
         DecryptionError: the header does not commit to this data key and purpose.
     """
-    message_key, commitment = _derive(data_key, prefix[12:28], purpose)
-    if not same(commitment, prefix[28:60]):
+    both = _derive(data_key, prefix[12:28], purpose)
+    if not same(bytes(both[32:]), prefix[28:60]):
+        zero(both)
         raise DecryptionError
-    return MessageKey(prefix, message_key)
+    return _message_key(prefix, both)
 
 
 def check_form(blob: bytes) -> None:
@@ -129,7 +141,7 @@ def from_text(text: str) -> bytes:
     Raises:
         EnvelopeError: another prefix or spelling.
     """
-    if not text.startswith(TEXT_PREFIX):
+    if type(text) is not str or not text.startswith(TEXT_PREFIX):
         raise EnvelopeError("text", f"must begin with {TEXT_PREFIX}")
     body = text[len(TEXT_PREFIX) :]
     try:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
+from hmac import compare_digest
+from json import JSONDecoder
 from typing import Any, Final, TypedDict
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from keystead.crypto.kdf import derive
-from keystead.crypto.mac import same
-from keystead.crypto.material import random_bytes
+from keystead.crypto.kdf import derive_into
+from keystead.crypto.material import KEY_LENGTH, random_bytes, zero
 from keystead.crypto.purpose import Purpose, label
 from keystead.errors import DecryptionError, EnvelopeError
 
 ALGORITHM: Final = "aes-256-gcm"
 MAX_TEXT: Final = 128 * 1024 * 1024
-_FIELDS: Final = frozenset(("v", "alg", "keyId", "iv", "tag", "ciphertext", "aad", "timestamp"))
-_REQUIRED: Final = _FIELDS - {"aad"}
+MAX_KEY_ID: Final = 128
+_REQUIRED: Final = ("v", "alg", "keyId", "iv", "tag", "ciphertext", "timestamp")
+_FIELDS: Final = frozenset((*_REQUIRED, "aad"))
 _MAX_TIMESTAMP: Final = 1 << 53
+# How a last group of one byte and of two bytes may end: the bits that encode nothing are zero.
+_ENDS_OF_ONE: Final = frozenset(f"{last}==" for last in "AQgw")
+_ENDS_OF_TWO: Final = frozenset(f"{last}=" for last in "AEIMQUYcgkosw048")
+_ABSENT: Final = object()
 
 
 class Envelope(TypedDict):
@@ -37,13 +42,26 @@ class Envelope(TypedDict):
     timestamp: int
 
 
+EnvelopeParts = tuple[str, bytes, bytes, bytes, bytes]
+"""Key id, iv, ciphertext, tag, aad."""
+
+
 class EnvelopeKey:
-    """The AES key of envelopes under one data key: HKDF-SHA256 of it with an empty salt and a fixed label."""
+    """The AES key of envelopes under one data key: HKDF-SHA256 of it with an empty salt and a fixed label.
+
+    Raises:
+        ValueError: a data key other than 32 bytes.
+    """
 
     __slots__ = ("_decrypt", "_encrypt", "key_id")
 
     def __init__(self, key_id: str, data_key: bytes | bytearray) -> None:
-        cipher = AESGCM(derive(data_key, salt=b"", info=label("v1", Purpose.CALLER)))
+        if len(data_key) != KEY_LENGTH:
+            raise ValueError(f"a data key is {KEY_LENGTH} bytes")
+        message_key = bytearray(KEY_LENGTH)
+        derive_into(message_key, data_key, salt=b"", info=label("v1", Purpose.CALLER))
+        cipher = AESGCM(message_key)
+        zero(message_key)
         self.key_id = key_id
         self._encrypt: Callable[[bytes, bytes, bytes], bytes] = cipher.encrypt
         self._decrypt: Callable[[bytes, bytes, bytes], bytes] = cipher.decrypt
@@ -52,14 +70,16 @@ class EnvelopeKey:
         """A new envelope under a fresh random 12-byte iv."""
         iv = random_bytes(12)
         sealed = self._encrypt(iv, plaintext, aad)
+        # 12 bytes fill 16 characters without padding, so iv and tag share one encoding and are cut apart.
+        both = b2a_base64(iv + sealed[-16:], newline=False).decode("ascii")
         return {
             "v": 1,
             "alg": ALGORITHM,
             "keyId": self.key_id,
-            "iv": b64encode(iv).decode("ascii"),
-            "tag": b64encode(sealed[-16:]).decode("ascii"),
-            "ciphertext": b64encode(sealed[:-16]).decode("ascii"),
-            "aad": b64encode(aad).decode("ascii") if aad else "",
+            "iv": both[:16],
+            "tag": both[16:],
+            "ciphertext": b2a_base64(sealed[:-16], newline=False).decode("ascii"),
+            "aad": b2a_base64(aad, newline=False).decode("ascii") if aad else "",
             "timestamp": now_ms,
         }
 
@@ -69,32 +89,15 @@ class EnvelopeKey:
         Raises:
             DecryptionError: any of iv, tag, ciphertext and aad is not what was sealed; nothing tells which.
         """
-        matches = aad is None or same(aad, parts[4])
+        _, iv, ciphertext, tag, own_aad = parts
+        matches = aad is None or compare_digest(aad, own_aad)
         try:
-            plaintext = self._decrypt(parts[1], parts[2] + parts[3], parts[4])
+            plaintext = self._decrypt(iv, ciphertext + tag, own_aad)
         except InvalidTag:
             raise DecryptionError from None
         if not matches:
             raise DecryptionError
         return plaintext
-
-
-EnvelopeParts = tuple[str, bytes, bytes, bytes, bytes]
-"""Key id, iv, ciphertext, tag, aad."""
-
-
-def _decode(name: str, value: object) -> bytes:
-    if type(value) is not str:
-        raise EnvelopeError(name, "must be base64 text")
-    try:
-        data = b64decode(value, validate=True)
-    except (Base64Error, ValueError):
-        raise EnvelopeError(name, "is not standard base64 with padding") from None
-    # A strict decoder still takes trailing bits that encode nothing; one value has one spelling here. They can only
-    # hide in the last group of four, and only if it is padded.
-    if value[-1:] == "=" and b64encode(data[-(len(data) % 3) :]).decode("ascii") != value[-4:]:
-        raise EnvelopeError(name, "is not the one base64 spelling of its bytes")
-    return data
 
 
 def parse(envelope: Mapping[str, Any] | str | bytes) -> EnvelopeParts:
@@ -103,42 +106,84 @@ def parse(envelope: Mapping[str, Any] | str | bytes) -> EnvelopeParts:
     Raises:
         EnvelopeError: anything wrong with form; its `field` names the field.
     """
-    fields = _from_text(envelope) if isinstance(envelope, (str, bytes)) else envelope
+    fields = envelope if type(envelope) is dict else _mapping(envelope)
     try:
         version, algorithm, key_id = fields["v"], fields["alg"], fields["keyId"]
         iv, tag, ciphertext = fields["iv"], fields["tag"], fields["ciphertext"]
         timestamp = fields["timestamp"]
-    except KeyError as missing:
-        raise EnvelopeError(str(missing.args[0]), "is missing") from None
-    except TypeError:
-        raise EnvelopeError("envelope", "must be a JSON object or its text") from None
-    own_aad = fields.get("aad")
-    if len(fields) != 8 and fields.keys() - _FIELDS:
+    except KeyError:
+        missing = next((name for name in _REQUIRED if name not in fields), "envelope")
+        raise EnvelopeError(missing, "is missing") from None
+    aad = fields.get("aad", _ABSENT)
+    if len(fields) != (7 if aad is _ABSENT else 8):
         raise EnvelopeError("envelope", "has a field that envelope v1 does not know")
     if type(version) is not int or version != 1:
         raise EnvelopeError("v", "must be 1")
     if type(algorithm) is not str or algorithm != ALGORITHM:
         raise EnvelopeError("alg", f"must be {ALGORITHM}")
-    if type(key_id) is not str or not 0 < len(key_id) <= 128:
-        raise EnvelopeError("keyId", "must be text of 1 to 128 characters")
+    if type(key_id) is not str or not 0 < len(key_id) <= MAX_KEY_ID or not (key_id.isascii() and key_id.isprintable()):
+        raise EnvelopeError("keyId", f"must be 1 to {MAX_KEY_ID} printable ASCII characters")
     if type(timestamp) is not int or not 0 <= timestamp < _MAX_TIMESTAMP:
         raise EnvelopeError("timestamp", "must be milliseconds since the epoch")
+    both = b""
+    # One decoding for both where the lengths already fit; anything else is taken apart to name the field.
+    if type(iv) is str and type(tag) is str and len(iv) == 16 and len(tag) == 24 and tag[-3:] in _ENDS_OF_ONE:
+        try:
+            both = a2b_base64(iv + tag)
+        except ValueError:
+            both = b""
+    if len(both) != 28:
+        both = _iv_and_tag(iv, tag)
+    own_aad = _decode("aad", aad) if aad and aad is not _ABSENT else _no_aad(aad)
+    return key_id, both[:12], _decode("ciphertext", ciphertext), both[12:], own_aad
+
+
+def _no_aad(aad: object) -> bytes:
+    if aad is _ABSENT or aad is None or (type(aad) is str and aad == ""):
+        return b""
+    raise EnvelopeError("aad", "must be base64 text, null or missing")
+
+
+def _iv_and_tag(iv: object, tag: object) -> bytes:
     iv_bytes, tag_bytes = _decode("iv", iv), _decode("tag", tag)
     if len(iv_bytes) != 12:
         raise EnvelopeError("iv", "must be 12 bytes")
     if len(tag_bytes) != 16:
         raise EnvelopeError("tag", "must be 16 bytes")
-    return key_id, iv_bytes, _decode("ciphertext", ciphertext), tag_bytes, _decode("aad", own_aad) if own_aad else b""
+    return iv_bytes + tag_bytes
+
+
+def _decode(name: str, value: object) -> bytes:
+    if type(value) is not str:
+        raise EnvelopeError(name, "must be base64 text")
+    try:
+        data = a2b_base64(value)
+    except (Base64Error, ValueError):
+        raise EnvelopeError(name, "is not standard base64 with padding") from None
+    # The decoder passes over foreign characters, which leaves too few bytes for the text. Padding in the wrong place,
+    # or bits that encode nothing, show in the last characters.
+    length = len(data)
+    if (length + 2) // 3 * 4 != len(value):
+        raise EnvelopeError(name, "is not standard base64 with padding")
+    rest = length % 3
+    if (rest == 1 and value[-3:] not in _ENDS_OF_ONE) or (rest == 2 and value[-2:] not in _ENDS_OF_TWO):
+        raise EnvelopeError(name, "is not the one base64 spelling of its bytes")
+    return data
+
+
+def _mapping(envelope: object) -> Mapping[str, Any]:
+    if isinstance(envelope, (str, bytes)):
+        return _from_text(envelope)
+    if isinstance(envelope, Mapping):
+        return envelope
+    raise EnvelopeError("envelope", "must be a JSON object or its text")
 
 
 def _from_text(text: str | bytes) -> Mapping[str, Any]:
     if len(text) > MAX_TEXT:
         raise EnvelopeError("envelope", f"is longer than {MAX_TEXT} characters")
     try:
-        decoded = text.decode("utf-8") if isinstance(text, bytes) else text
-        value = json.loads(
-            decoded, object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float, parse_int=_small_int
-        )
+        value = _DECODER.decode(text.decode("utf-8") if isinstance(text, bytes) else text)
     except EnvelopeError:
         raise
     except (ValueError, RecursionError):
@@ -167,3 +212,8 @@ def _small_int(text: str) -> int:
     if len(text) > 19:
         raise EnvelopeError("envelope", "holds a number that is too large")
     return int(text)
+
+
+_DECODER: Final = JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float, parse_int=_small_int
+)

@@ -10,11 +10,17 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from keystead.crypto.material import KEY_LENGTH
+from keystead.errors import UsageError
 
 
 def derive(key: bytes | bytearray, *, salt: bytes, info: bytes, length: int = KEY_LENGTH) -> bytes:
     """HKDF-SHA256 extract and expand (RFC 5869 section 2). `info` is the label that keeps purposes apart."""
     return HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive(key)
+
+
+def derive_into(buffer: bytearray, key: bytes | bytearray, *, salt: bytes, info: bytes) -> None:
+    """The same, filling `buffer`, which its owner zeroes once a cipher holds the key."""
+    HKDF(algorithm=SHA256(), length=len(buffer), salt=salt, info=info).derive_into(key, buffer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ def derive_from_passphrase(passphrase: str, *, salt: bytes, parameters: Argon2Pa
 
     Raises:
         ValueError: parameters out of bounds, or a salt other than 16 bytes.
+        UsageError: a passphrase with characters that are no Unicode text (half a surrogate pair).
     """
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # noqa: PLC0415 - only passphrases pay its import
 
@@ -53,6 +60,11 @@ def derive_from_passphrase(passphrase: str, *, salt: bytes, parameters: Argon2Pa
         raise ValueError(problem)
     if len(salt) != 16:
         raise ValueError("the salt must be 16 bytes")
+    try:
+        secret = unicodedata.normalize("NFKC", passphrase).encode()
+    except UnicodeEncodeError:
+        # The original error carries the passphrase as an attribute.
+        raise UsageError("the passphrase holds a character that is no Unicode text") from None
     kdf = Argon2id(
         salt=salt,
         length=KEY_LENGTH,
@@ -60,4 +72,4 @@ def derive_from_passphrase(passphrase: str, *, salt: bytes, parameters: Argon2Pa
         lanes=parameters.lanes,
         memory_cost=parameters.memory_kib,
     )
-    return kdf.derive(unicodedata.normalize("NFKC", passphrase).encode())
+    return kdf.derive(secret)
