@@ -1,0 +1,63 @@
+"""What a person or a machine holds to open a store, and the root-key provider that each kind makes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from keystead.seal.master_key import MasterKey, fingerprint
+from keystead.seal.providers.key import MasterKeyProvider
+from keystead.seal.providers.passphrase import Passphrase, PassphraseProvider
+from keystead.seal.providers.recovery import RecoveryKit, RecoveryProvider
+
+if TYPE_CHECKING:
+    from keystead.seal.provider import RootKeyProvider, Slot
+
+Credential: TypeAlias = "MasterKey | Passphrase | RecoveryKit | RootKeyProvider"
+"""A master key, a passphrase, a recovery kit, or a root-key provider of somebody else's making."""
+
+
+def new_provider(credential: Credential) -> RootKeyProvider:
+    """The root-key provider for a new slot.
+
+    Raises:
+        UsageError: a passphrase that is too weak for a new slot.
+    """
+    match credential:
+        case MasterKey():
+            return MasterKeyProvider.create(credential)
+        case Passphrase():
+            return PassphraseProvider.create(credential)
+        case RecoveryKit():
+            return RecoveryProvider.create(credential)
+        case _:
+            return credential
+
+
+def slot_provider(credential: Credential, slot: Slot) -> RootKeyProvider:
+    """The root-key provider of an existing slot, whose kind must be the credential's.
+
+    Raises:
+        IntegrityError: the slot's metadata is not what keystead wrote.
+    """
+    match credential:
+        case MasterKey():
+            return MasterKeyProvider.of_slot(credential, slot.metadata)
+        case Passphrase():
+            return PassphraseProvider.of_slot(credential, slot.metadata)
+        case RecoveryKit():
+            return RecoveryProvider.of_slot(credential, slot.metadata)
+        case _:
+            return credential
+
+
+def credential_fingerprint(credential: Credential) -> str:
+    """The 8 hex digits that a slot of this credential carries; empty where its kind has none."""
+    match credential:
+        case MasterKey():
+            return fingerprint(credential)
+        case RecoveryKit():
+            return fingerprint(credential.key, kind=credential.kind)
+        case Passphrase():
+            return ""
+        case _:
+            return str(credential.metadata().get("fingerprint", ""))
