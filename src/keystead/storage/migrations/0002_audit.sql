@@ -1,0 +1,13 @@
+CREATE TABLE audit_chains (
+  chain TEXT PRIMARY KEY,
+  created_ms INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  hash TEXT NOT NULL,
+  mac BLOB NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE audit_outbox (
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  chain TEXT NOT NULL,
+  content BLOB NOT NULL
+);
