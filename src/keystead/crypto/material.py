@@ -56,5 +56,5 @@ class KeyMaterial:
 
 def zero(buffer: bytearray) -> None:
     """Overwrite a buffer in place."""
-    for index in range(len(buffer)):
-        buffer[index] = 0
+    # Assigning as many bytes as there are keeps the buffer where it is, so nothing is left behind.
+    buffer[:] = bytes(len(buffer))
