@@ -1,0 +1,177 @@
+"""The one way into a use case: check the session, authorize, record, and open a transaction where one is needed.
+
+The gate knows policy, journal and store only as Protocols, so that every room's use cases can pass through it. What it
+promises: nothing is done for an ended session or against the policy; a success is recorded before its answer leaves, a
+change together with its record in one transaction; a refusal or failure is recorded outside the transaction that was
+rolled back; where no record can be written, nothing is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from keystead.errors import Denied, KeysteadError, OutcomeUnknown, SessionEnded
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+Detail = dict[str, str | int]
+
+
+class Session(Protocol):
+    """Who is acting: an id, a principal's text, and whether it has ended."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def principal(self) -> Any: ...
+
+
+class Decision(Protocol):
+    """What a policy answers."""
+
+    @property
+    def allowed(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class Policy(Protocol):
+    """Decides; no I/O."""
+
+    def decide(self, principal: Any, action: str, resource: str) -> Decision:
+        """Whether the principal may do the action on the resource, and why."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One fact on its way to the audit log. `detail` holds no value of a secret."""
+
+    session: str
+    principal: str
+    event: str
+    target: str
+    outcome: str = "success"
+    operation_id: str = ""
+    detail: Detail = field(default_factory=dict)
+
+
+class Recorder(Protocol[T_contra]):
+    """Where entries go."""
+
+    def ready(self) -> None:
+        """Return if a record can be written; AuditUnavailable otherwise."""
+
+    def append(self, entry: Entry) -> None:
+        """Write a record to the journal now."""
+
+    def enqueue(self, transaction: T_contra, entries: list[Entry]) -> object:
+        """Put records into the outbox of a transaction; what `committed` will want."""
+
+    def committed(self, queued: object) -> None:
+        """The transaction is durable: move its records to the journal."""
+
+
+@dataclass(slots=True)
+class Change(Generic[T]):
+    """An open change: its transaction and the records that will be committed with it."""
+
+    transaction: T
+    operation_id: str
+    entries: list[Entry]
+    detail: Detail = field(default_factory=dict)
+    skip: bool = False
+
+    def also(self, event: str, target: str, **detail: str | int) -> None:
+        """Record one more fact in the same transaction."""
+        first = self.entries[0]
+        self.entries.append(
+            Entry(first.session, first.principal, event, target, "success", self.operation_id, dict(detail))
+        )
+
+
+class Gate(Generic[T]):
+    """The gate of one node. `write` opens a transaction; `refresh` brings sessions and keys up to date."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        recorder: Recorder[T],
+        write: Callable[[str], AbstractContextManager[T]],
+        refresh: Callable[[], None],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._policy = policy
+        self.recorder = recorder
+        self._write = write
+        self._refresh = refresh
+        self._new_id = new_id
+
+    def admit(self, session: Session, action: str, resource: str) -> None:
+        """Return if the session lives and its principal may do this.
+
+        Raises:
+            SessionEnded, Denied: recorded as refusals.
+        """
+        self._refresh()
+        self.authorize(session, action, resource)
+
+    def authorize(self, session: Session, action: str, resource: str) -> None:
+        """The same without asking the store whether anything changed: for what just asked."""
+        if session.ended:
+            raise SessionEnded(
+                f"session {session.id} has ended", hint="open the store again, or ask why it was revoked"
+            )
+        decision = self._policy.decide(session.principal, action, resource)
+        if not decision.allowed:
+            entry = Entry(session.id, str(session.principal), "access_denied", resource, "denied")
+            entry.detail = {"action": action, "reason": decision.reason}
+            self.recorder.append(entry)
+            raise Denied(f"{session.principal} may not {action} {resource}", why=decision.reason)
+
+    @contextmanager
+    def read(self, session: Session, action: str, resource: str, event: str) -> Iterator[Detail]:
+        """A use case that changes nothing. The record is written before the answer leaves."""
+        self.admit(session, action, resource)
+        detail: Detail = {}
+        try:
+            yield detail
+        except BaseException as error:
+            self.failed(session, resource, event, error)
+            raise
+        self.recorder.append(Entry(session.id, str(session.principal), event, resource, detail=detail))
+
+    @contextmanager
+    def change(self, session: Session, action: str, resource: str, event: str) -> Iterator[Change[T]]:
+        """A use case that changes the store; its records and the change commit together.
+
+        A block that sets `change.skip` found nothing to change: the transaction ends without a record.
+        """
+        self.admit(session, action, resource)
+        self.recorder.ready()
+        operation_id = self._new_id()
+        entry = Entry(session.id, str(session.principal), event, resource, operation_id=operation_id)
+        queued: object = None
+        try:
+            with self._write(operation_id) as transaction:
+                change = Change(transaction, operation_id, [entry], entry.detail)
+                yield change
+                if not change.skip:
+                    queued = self.recorder.enqueue(transaction, change.entries)
+        except BaseException as error:
+            self.failed(session, resource, event, error, operation_id)
+            raise
+        if queued is not None:
+            self.recorder.committed(queued)
+
+    def failed(self, session: Session, resource: str, event: str, error: BaseException, operation_id: str = "") -> None:
+        """Record a failure outside any transaction: its class and code, never its text."""
+        outcome = "unknown" if isinstance(error, OutcomeUnknown) else "failed"
+        code = error.code if isinstance(error, KeysteadError) else "internal"
+        entry = Entry(session.id, str(session.principal), event, resource, outcome, operation_id)
+        entry.detail = {"error": type(error).__name__, "code": code}
+        self.recorder.append(entry)

@@ -1,0 +1,195 @@
+"""Creating, rotating, listing and destroying data keys. Each use case passes the gate once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from keystead.clock import Clock
+from keystead.crypto.material import KeyMaterial
+from keystead.errors import DataKeyNotFound, KeyStateError
+from keystead.gate import Gate, Session
+from keystead.keys.lifecycle import KeyState, Use, require_transition
+from keystead.keys.limits import grant, rotation_due
+from keystead.keys.model import DataKeyRecord, check_count, counted, new_record, wrapped_under
+from keystead.keys.ports import DataKeyRows, RootAccess
+from keystead.keys.ring import KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class DataKeyInfo:
+    """A data key without its material. Times are ms since the epoch; `messages` counts envelopes v1, never too low."""
+
+    id: str
+    state: str
+    created_ms: int
+    state_ms: int
+    messages: int
+    rotation_due: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """What is under a data key: (name, version) of each stored secret version. Envelopes are kept by callers."""
+
+    key_id: str
+    versions: list[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class DataKeyManager:
+    """The use cases on one node's data keys.
+
+    `under_key(transaction, reference)` lists the stored versions under a key, `destroy_versions` overwrites them;
+    `checkpoint` truncates the write-ahead log and says whether no reader was in the way; `changed` is called after
+    each commit.
+    """
+
+    gate: Gate[Any]
+    ring: KeyRing
+    root: RootAccess
+    rows: Callable[[Any], DataKeyRows]
+    clock: Clock
+    max_age_ms: int | None
+    under_key: Callable[[Any, bytes], list[tuple[str, int]]]
+    destroy_versions: Callable[[Any, list[tuple[str, int]]], None]
+    checkpoint: Callable[[], bool]
+    changed: Callable[[], None]
+
+    def listing(self, session: Session) -> list[DataKeyInfo]:
+        """Every data key, oldest first."""
+        with self.gate.read(session, "key:list", "data-key/*", "data_keys_listed") as detail:
+            records = self.ring.records()
+            detail["count"] = len(records)
+            return [self.describe(record) for record in records]
+
+    def describe(self, record: DataKeyRecord) -> DataKeyInfo:
+        """What may be shown of a record."""
+        due = None
+        if record.state is KeyState.ACTIVE:
+            due = rotation_due(record.created_ms, self.clock.now_ms(), self.max_age_ms, record.reserved)
+        return DataKeyInfo(
+            record.key_id, record.state.value, record.created_ms, record.state_ms, record.reserved, due and due.value
+        )
+
+    def add_first(self, transaction: Any) -> None:
+        """Put the first data key into a new store, inside the transaction that makes the store."""
+        self._insert_new(transaction)
+
+    def rotate(self, session: Session, *, if_active: str | None = None, reason: str = "by hand") -> DataKeyInfo:
+        """Make a new active data key; the former one only decrypts from now on.
+
+        With `if_active`, nothing happens where another key is active already: somebody else was first.
+        """
+        with self.gate.change(session, "key:rotate", "data-key/*", "data_key_rotated") as change:
+            rows = self.rows(change.transaction)
+            former = [record for record in rows.all() if record.state is KeyState.ACTIVE]
+            if if_active is not None and [record.key_id for record in former][-1:] != [if_active]:
+                change.skip = True
+                new = former[-1]
+            else:
+                for record in former:
+                    rows.update(self._moved(record, KeyState.DEACTIVATED))
+                new = self._insert_new(change.transaction)
+                change.entries[0].target = f"data-key/{new.key_id}"
+                change.detail["reason"] = reason
+                change.detail["former"] = former[-1].key_id if former else ""
+        self.changed()
+        return self.describe(new)
+
+    def _moved(self, record: DataKeyRecord, to: KeyState) -> DataKeyRecord:
+        require_transition(record.state, to, record.key_id)
+        material = self.ring.material(record, Use.PROCESS)
+        moved = replace(record, state=to, state_ms=self.clock.now_ms())
+        return wrapped_under(moved, material, self.root.wrapping_key(), self.root.store_id)
+
+    def _insert_new(self, transaction: Any) -> DataKeyRecord:
+        rows, now = self.rows(transaction), self.clock.now_ms()
+        key_id, suffix = f"default-{now}", 1
+        while rows.get(key_id) is not None:
+            suffix += 1
+            key_id = f"default-{now}-{suffix}"
+        material = KeyMaterial.generate()
+        record = counted(new_record(key_id, now), 0, self.root.integrity_key(), self.root.store_id)
+        record = wrapped_under(record, material, self.root.wrapping_key(), self.root.store_id)
+        material.forget()
+        rows.insert(record)
+        return record
+
+    def reserve(self, transaction: Any, key_id: str, wanted: int) -> int:
+        """Reserve messages of a key inside a transaction; how many were granted, 0 where it is used up.
+
+        Raises:
+            DataKeyNotFound, KeyStateError, IntegrityError.
+        """
+        rows = self.rows(transaction)
+        record = rows.get(key_id)
+        if record is None:
+            raise DataKeyNotFound(f"no data key {key_id} in this store", hint="keystead keys list")
+        if record.state is not KeyState.ACTIVE:
+            raise KeyStateError(f"data key {key_id} is {record.state.value}", hint="use the active one")
+        integrity, store_id = self.root.integrity_key(), self.root.store_id
+        check_count(record, integrity, store_id)
+        granted = grant(record.reserved, wanted)
+        if granted:
+            rows.save_count(counted(record, record.reserved + granted, integrity, store_id))
+        return granted
+
+    def affected(self, session: Session, key_id: str) -> Affected:
+        """What destroying a data key would make unreadable here.
+
+        Raises:
+            DataKeyNotFound: there is no such key.
+        """
+        with self.gate.read(session, "key:list", f"data-key/{key_id}", "data_keys_listed") as detail:
+            record = self.ring.by_id(key_id)
+            versions = self.under_key(None, record.reference)
+            detail["versions"] = len(versions)
+            return Affected(key_id, versions)
+
+    def destroy(self, session: Session, key_id: str) -> DataKeyInfo:
+        """Destroy a data key and all stored versions under it. There is no undo.
+
+        The answer's state is `destroyed` once a truncating checkpoint found no reader in the way, `scrubbing` until
+        then; scrubbing is resumed by the node and at the next open.
+
+        Raises:
+            DataKeyNotFound: there is no such key.
+            KeyStateError: it is the active one, or destroyed already.
+        """
+        with self.gate.change(session, "key:destroy", f"data-key/{key_id}", "data_key_scrubbing") as change:
+            rows = self.rows(change.transaction)
+            record = rows.get(key_id)
+            if record is None:
+                raise DataKeyNotFound(f"no data key {key_id[:64]!r} in this store", hint="keystead keys list")
+            if record.state is KeyState.ACTIVE:
+                raise KeyStateError(
+                    f"data key {key_id} is the active one", hint="keystead keys rotate, then destroy the former one"
+                )
+            if record.state is KeyState.SCRUBBING:
+                change.skip = True
+            else:
+                require_transition(record.state, KeyState.SCRUBBING, key_id)
+                versions = self.under_key(change.transaction, record.reference)
+                self.destroy_versions(change.transaction, versions)
+                record = replace(record, state=KeyState.SCRUBBING, state_ms=self.clock.now_ms(), wrapped=None)
+                rows.update(record)
+                change.detail["versions"] = len(versions)
+        self.changed()
+        return self.finish_scrubbing(session, record)
+
+    def finish_scrubbing(self, session: Session, record: DataKeyRecord) -> DataKeyInfo:
+        """Tell a scrubbing key destroyed, if its bytes are gone from the write-ahead log too."""
+        if not self.checkpoint():
+            return self.describe(record)
+        with self.gate.change(session, "key:destroy", f"data-key/{record.key_id}", "data_key_destroyed") as change:
+            rows = self.rows(change.transaction)
+            found = rows.get(record.key_id)
+            if found is None or found.state is not KeyState.SCRUBBING:
+                change.skip = True
+            else:
+                record = replace(found, state=KeyState.DESTROYED, state_ms=self.clock.now_ms())
+                rows.update(record)
+        self.changed()
+        return self.describe(record)

@@ -1,0 +1,62 @@
+"""What the keys room needs from the store and from the seal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from keystead.gate import Session
+from keystead.keys.model import DataKeyRecord
+
+
+class DataKeyRows(Protocol):
+    """The data-key rows of one connection or transaction."""
+
+    def all(self) -> Sequence[DataKeyRecord]:
+        """Every data key, oldest first."""
+
+    def get(self, key_id: str) -> DataKeyRecord | None:
+        """One data key."""
+
+    def insert(self, record: DataKeyRecord) -> None:
+        """Add a data key and raise the keys generation."""
+
+    def update(self, record: DataKeyRecord) -> None:
+        """Replace state, dates, wrapping and count of a data key and raise the keys generation."""
+
+    def save_count(self, record: DataKeyRecord) -> None:
+        """Replace only the count of a data key."""
+
+
+class RootAccess(Protocol):
+    """What unwraps data keys while the store is unsealed."""
+
+    @property
+    def store_id(self) -> bytes:
+        """The store's 16-byte id."""
+
+    def wrapping_key(self) -> bytes:
+        """The key that wraps data keys; Sealed where the root key is not in memory."""
+
+    def integrity_key(self) -> bytes:
+        """The key of the MACs over what the store keeps in the clear."""
+
+
+class Uses(Protocol):
+    """Counts what is too frequent for a record each."""
+
+    def begin(self, session: Session, event: str, target: str) -> Callable[[], None]:
+        """Open a period for this session, event and target; what counts one use in it.
+
+        The first use of a period has a record before its answer leaves.
+
+        Raises:
+            AuditUnavailable: that record cannot be written.
+        """
+
+
+class Reserve(Protocol):
+    """Reserves messages of a data key in the store."""
+
+    def __call__(self, key_id: str, wanted: int) -> int:
+        """How many were reserved, durably; 0 where the key is used up."""

@@ -1,0 +1,240 @@
+"""Encrypting and decrypting a caller's data: the hot way, for one session.
+
+Everything that is not the cipher is done once a period of at most a second: whether the session lives and may do this,
+whether another process changed the keys, whether a fork happened or the salt is spent, and the opening audit record.
+Within a period a call costs a clock, a count and the cipher.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn, TypeVar
+
+from keystead.clock import Clock
+from keystead.crypto.aad import AAD, canonical_aad
+from keystead.crypto.compact import OVERHEAD, MessageKey, check_form
+from keystead.crypto.envelope import Envelope, EnvelopeKey, parse
+from keystead.crypto.purpose import Purpose
+from keystead.errors import DataError, KeysteadError, UsageError
+from keystead.gate import Gate, Session
+from keystead.keys.allowance import Allowance
+from keystead.keys.lifecycle import Use
+from keystead.keys.limits import SALT_MESSAGE_LIMIT
+from keystead.keys.ports import Reserve, Uses
+from keystead.keys.ring import KeyRing
+
+PERIOD_SECONDS: Final = 1.0
+SALT_SECONDS: Final = 3600.0
+T = TypeVar("T")
+
+
+class CallerKeys:
+    """What a node's sessions share of the active data key: the current salt's message key and the v1 allowance."""
+
+    def __init__(
+        self, ring: KeyRing, clock: Clock, reserve: Reserve, in_background: Callable[[Callable[[], None]], None]
+    ) -> None:
+        self.ring = ring
+        self._clock = clock
+        self._reserve = reserve
+        self._in_background = in_background
+        self._sealing: tuple[str, MessageKey] | None = None
+        self._salt_from = 0.0
+        self._salt_pid = 0
+        self._messages = 0
+        self._allowance: Allowance | None = None
+        self._allowance_pid = 0
+
+    def sealing(self, used: int) -> tuple[str, MessageKey]:
+        """The active data key's id and the message key to encrypt with, renewed where it must be.
+
+        `used` is how many messages the caller has made with the last one.
+        """
+        active = self.ring.active()
+        now, pid = self._clock.monotonic(), os.getpid()
+        self._messages += used
+        kept = self._sealing
+        fresh = (
+            kept is not None
+            and kept[0] == active.key_id
+            and pid == self._salt_pid
+            and now - self._salt_from < SALT_SECONDS
+            and self._messages < SALT_MESSAGE_LIMIT
+        )
+        if kept is None or not fresh:
+            record, key = self.ring.sealing_key(Purpose.CALLER)
+            kept = (record.key_id, key)
+            self._sealing, self._salt_from, self._salt_pid, self._messages = kept, now, pid, 0
+        return kept
+
+    def envelopes(self) -> tuple[EnvelopeKey, Allowance]:
+        """The active data key's envelope key and this process's allowance of it."""
+        active, pid = self.ring.active(), os.getpid()
+        kept = self._allowance
+        if kept is None or kept.key_id != active.key_id or pid != self._allowance_pid:
+            kept = Allowance(active.key_id, self._reserve, self._in_background)
+            self._allowance, self._allowance_pid = kept, pid
+        return self.ring.envelope_key(active, Use.PROTECT), kept
+
+    def drop(self) -> None:
+        """Forget what was derived; the next use derives anew."""
+        self._sealing = None
+        self._allowance = None
+
+
+class DataUse:
+    """Encrypt and decrypt for one session."""
+
+    def __init__(self, keys: CallerKeys, gate: Gate[Any], uses: Uses, session: Session, clock: Clock) -> None:
+        self._keys = keys
+        self._gate = gate
+        self._uses = uses
+        self._session = session
+        self._clock = clock
+        self._monotonic = clock.monotonic
+        self._made = 0
+        self.end_period()
+
+    def end_period(self) -> None:
+        """Check everything again at the next call."""
+        self._encrypt_until = self._envelope_until = self._open_until = -1.0
+        self._openers: dict[bytes, tuple[Callable[[bytes, bytes], bytes], Callable[[], None]]] = {}
+        self._envelope_openers: dict[tuple[str, bool], tuple[EnvelopeKey, Callable[[], None]]] = {}
+
+    def _begin(self, action: str) -> float:
+        self._gate.admit(self._session, action, "data-key/*")
+        return self._monotonic() + PERIOD_SECONDS
+
+    # Compact ciphertext v2
+
+    def encrypt(self, data: bytes, aad: AAD = None) -> bytes:
+        """A compact ciphertext under the active data key.
+
+        Raises:
+            UsageError: data that is not bytes, or an AAD of another kind.
+        """
+        if self._monotonic() >= self._encrypt_until:
+            self._begin_encrypting()
+        self._count_encrypted()
+        self._made += 1
+        if type(aad) is not bytes:
+            aad = canonical_aad(aad)
+        try:
+            return self._seal(data, aad)
+        except TypeError:
+            raise UsageError("data must be bytes", hint="encode text first, or use encrypt_data") from None
+
+    def _begin_encrypting(self) -> None:
+        until = self._begin("data:encrypt")
+        key_id, key = self._keys.sealing(self._made)
+        self._made = 0
+        self._count_encrypted = self._uses.begin(self._session, "data_encrypted", key_id)
+        self._seal = key.seal
+        self._encrypt_until = until
+
+    def decrypt(self, blob: bytes, aad: AAD = None) -> bytes:
+        """The plaintext of a compact ciphertext.
+
+        Raises:
+            EnvelopeError: the form is wrong.
+            DecryptionError: it does not authenticate.
+            KeyStateError: its data key may not decrypt any more.
+        """
+        if self._monotonic() >= self._open_until:
+            self._begin_decrypting()
+        if type(aad) is not bytes:
+            aad = canonical_aad(aad)
+        known = self._openers.get(blob[:60]) if type(blob) is bytes and len(blob) >= OVERHEAD else None
+        if known is None:
+            return self._decrypt_first(blob, aad)
+        known[1]()
+        try:
+            return known[0](blob, aad)
+        except DataError as error:
+            self._refused(error)
+
+    def _begin_decrypting(self) -> None:
+        until = self._begin("data:decrypt")
+        self._openers, self._envelope_openers = {}, {}
+        self._open_until = until
+
+    def _decrypt_first(self, blob: bytes, aad: bytes) -> bytes:
+        """The first of a period under a header: its key is looked up and, once a tag was verified, kept."""
+        try:
+            check_form(blob)
+            ring = self._keys.ring
+            key = ring.opening_key(blob[:60], Purpose.CALLER)
+            plaintext = key.open(blob, aad)
+            record = ring.by_reference(blob[4:12])
+        except KeysteadError as error:
+            self._refused(error)
+        count = self._uses.begin(self._session, "data_decrypted", record.key_id)
+        ring.keep(Purpose.CALLER, key)
+        self._openers[key.prefix] = (key.open, count)
+        count()
+        return plaintext
+
+    def _refused(self, error: KeysteadError) -> NoReturn:
+        self._gate.failed(self._session, "data-key/*", "decryption_failed", error)
+        raise error
+
+    # Envelope v1
+
+    def seal_envelope(self, plaintext: bytes, aad: AAD = None) -> Envelope:
+        """An envelope v1 under the active data key.
+
+        Raises:
+            KeyExhausted: the key's messages are used up and the store cannot be asked for more.
+        """
+        if self._monotonic() >= self._envelope_until:
+            self._begin_envelopes()
+        self._take()
+        self._count_sealed()
+        if type(aad) is not bytes:
+            aad = canonical_aad(aad)
+        return self._seal_envelope(plaintext, aad, self._clock.now_ms())
+
+    def _begin_envelopes(self) -> None:
+        until = self._begin("data:encrypt")
+        key, allowance = self._keys.envelopes()
+        self._count_sealed = self._uses.begin(self._session, "data_encrypted", key.key_id)
+        self._take = allowance.take
+        self._seal_envelope = key.seal
+        self._envelope_until = until
+
+    def open_envelope(
+        self, envelope: Mapping[str, Any] | str | bytes, aad: AAD = None, *, require_aad: bool = False
+    ) -> bytes:
+        """The plaintext of an envelope v1, given as mapping or JSON text.
+
+        `aad=None` accepts the envelope's own AAD, which is recorded as unchecked; `require_aad` refuses that.
+
+        Raises:
+            UsageError: no AAD was given where one is required.
+            EnvelopeError, DecryptionError, DataKeyNotFound, KeyStateError.
+        """
+        if self._monotonic() >= self._open_until:
+            self._begin_decrypting()
+        if aad is None:
+            if require_aad:
+                raise UsageError("this decryption requires an AAD", hint='pass aad=..., "" where there is none')
+        elif type(aad) is not bytes:
+            aad = canonical_aad(aad)
+        try:
+            parts = parse(envelope)
+            known = self._envelope_openers.get((parts[0], aad is None))
+            if known is None:
+                known = self._first_envelope(parts[0], aad is None)
+            known[1]()
+            return known[0].open(parts, aad)
+        except KeysteadError as error:
+            self._refused(error)
+
+    def _first_envelope(self, key_id: str, unchecked: bool) -> tuple[EnvelopeKey, Callable[[], None]]:
+        ring = self._keys.ring
+        key = ring.envelope_key(ring.by_id(key_id), Use.PROCESS)
+        target = f"{key_id} (aad unchecked)" if unchecked else key_id
+        entry = (key, self._uses.begin(self._session, "data_decrypted", target))
+        self._envelope_openers[(key_id, unchecked)] = entry
+        return entry

@@ -1,0 +1,104 @@
+"""The value cache of a node: bounded in entries and bytes, stamped with the store's generation."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from keystead.secrets.read import Found
+
+MAX_ENTRIES: Final = 10_000
+MAX_BYTES: Final = 16 * 1024 * 1024
+ENTRY_OVERHEAD: Final = 200
+Key = tuple[str, int | None, str | None]
+
+
+class Entry(NamedTuple):
+    """What is kept: the value, the generation of its snapshot, and when it was read (monotonic seconds)."""
+
+    found: Found
+    generation: int
+    read_at: float
+
+
+@dataclass(slots=True)
+class CacheFigures:
+    """What the cache did since the node was opened."""
+
+    hits: int = 0
+    misses: int = 0
+    evicted: int = 0
+    stale_served: int = 0
+
+
+class ValueCache:
+    """Values by name, version and label; safe under threads. The right to read is checked before it is asked."""
+
+    def __init__(self, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._by_name: dict[str, set[Key]] = {}
+        self._loading: dict[Key, threading.Lock] = {}
+        self._bytes = 0
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self.figures = CacheFigures()
+
+    def get(self, key: Key) -> Entry | None:
+        """What is kept under a key; whether it may still be served is for the caller to say."""
+        return self._entries.get(key)
+
+    def put(self, key: Key, entry: Entry) -> None:
+        """Keep an entry; the oldest make room."""
+        with self._lock:
+            self._remove(key)
+            self._entries[key] = entry
+            self._by_name.setdefault(key[0], set()).add(key)
+            self._bytes += _size(key, entry)
+            while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
+                self._remove(next(iter(self._entries)))
+                self.figures.evicted += 1
+
+    def _remove(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is None:
+            return
+        self._bytes -= _size(key, entry)
+        keys = self._by_name[key[0]]
+        keys.discard(key)
+        if not keys:
+            del self._by_name[key[0]]
+
+    def drop(self, names: list[str]) -> None:
+        """Forget everything under these names."""
+        with self._lock:
+            for name in names:
+                for key in list(self._by_name.get(name, ())):
+                    self._remove(key)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._entries.clear()
+            self._by_name.clear()
+            self._bytes = 0
+
+    def loading(self, key: Key) -> threading.Lock:
+        """The lock under which one of several that miss the same key reads it for all."""
+        with self._lock:
+            lock = self._loading.get(key)
+            if lock is None:
+                if len(self._loading) > self._max_entries:
+                    self._loading.clear()
+                lock = self._loading[key] = threading.Lock()
+            return lock
+
+    def size(self) -> tuple[int, int]:
+        """Entries and bytes."""
+        return len(self._entries), self._bytes
+
+
+def _size(key: Key, entry: Entry) -> int:
+    return ENTRY_OVERHEAD + len(key[0]) + len(entry.found.value)

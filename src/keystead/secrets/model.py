@@ -1,0 +1,195 @@
+"""What a secret is: its head, its versions, and how both are bound to the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from keystead.crypto.aad import bind
+from keystead.crypto.mac import mac, same
+from keystead.errors import IntegrityError, SecretDeleted, SecretExpired, SecretNotFound
+from keystead.secrets.labels import Labels, is_expired
+
+MAX_VALUE_BYTES: Final = 64 * 1024
+Encoding = Literal["text", "bytes"]
+
+
+class Head(NamedTuple):
+    """The one row of a secret that changes. Times are ms since the epoch; texts are kept as the store has them.
+
+    `labels` is the JSON list of current, previous, previous_until_ms, pending; `tags` a JSON object with sorted names.
+    `expires_ms` is the current version's. `epoch` rises with each change; `mac` binds all of it to the store.
+    """
+
+    name: str
+    secret_id: bytes
+    latest: int
+    labels: str
+    ttl_ms: int | None
+    rule: str | None
+    tags: str
+    created_ms: int
+    updated_ms: int
+    expires_ms: int | None
+    expired_ms: int | None
+    deleted_ms: int | None
+    destroyed_ms: int | None
+    epoch: int
+    mac: bytes
+
+    def where(self) -> Labels:
+        """Where the labels point."""
+        return Labels(*json.loads(self.labels))
+
+
+class VersionRow(NamedTuple):
+    """One numbered version. It never changes, except that its ciphertext is destroyed."""
+
+    version: int
+    key_reference: bytes
+    created_ms: int
+    expires_ms: int | None
+    encoding: str
+    ciphertext: bytes | None
+    destroyed_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretInfo:
+    """A secret without its value. Times are ms since the epoch, `ttl_ms` a length."""
+
+    name: str
+    version: int
+    created_ms: int
+    updated_ms: int
+    expires_ms: int | None
+    ttl_ms: int | None
+    tags: Mapping[str, str]
+    generate: str | None
+    previous: int | None
+    expired: bool
+    deleted: bool
+    destroyed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A version without its value. Times are ms since the epoch."""
+
+    version: int
+    labels: tuple[str, ...]
+    created_ms: int
+    expires_ms: int | None
+    data_key: str
+    state: Literal["live", "expired", "deleted", "destroyed"]
+
+
+def labels_text(labels: Labels) -> str:
+    """Labels as the head keeps them."""
+    return json.dumps(list(labels), separators=(",", ":"))
+
+
+def tags_text(tags: Mapping[str, str]) -> str:
+    """Tags as the head keeps them."""
+    return json.dumps(dict(sorted(tags.items())), separators=(",", ":"), ensure_ascii=True)
+
+
+def info(head: Head, now_ms: int) -> SecretInfo:
+    """What may be shown of a head."""
+    labels = head.where()
+    ended = labels.previous_until_ms is not None and now_ms >= labels.previous_until_ms
+    return SecretInfo(
+        head.name,
+        labels.current or 0,
+        head.created_ms,
+        head.updated_ms,
+        head.expires_ms,
+        head.ttl_ms,
+        json.loads(head.tags),
+        head.rule,
+        None if ended else labels.previous,
+        is_expired(head.expires_ms, now_ms),
+        head.deleted_ms is not None,
+        head.destroyed_ms is not None,
+    )
+
+
+class Binder:
+    """Binds heads and versions to one store by MAC and AAD."""
+
+    def __init__(self, store_id: bytes, integrity_key: bytes) -> None:
+        self._store_id = store_id
+        self._store = store_id.hex()
+        self._key = integrity_key
+
+    def _head_mac(self, head: Head) -> bytes:
+        # Only name and tags are free text; behind their lengths the fields cannot be read another way.
+        message = (
+            f"ks-head-1|{self._store}|{head.secret_id.hex()}|{len(head.name)}:{head.name}|{head.latest}|{head.labels}|"
+            f"{head.ttl_ms}|{head.rule}|{len(head.tags)}:{head.tags}|{head.created_ms}|{head.updated_ms}|"
+            f"{head.expires_ms}|{head.expired_ms}|{head.deleted_ms}|{head.destroyed_ms}|{head.epoch}"
+        )
+        return mac(self._key, message.encode())
+
+    def sealed(self, head: Head, **changes: object) -> Head:
+        """The head with changes, its epoch raised and its MAC made anew."""
+        changed = head._replace(epoch=head.epoch + 1, **changes)  # type: ignore[arg-type]
+        return changed._replace(mac=self._head_mac(changed))
+
+    def check(self, head: Head) -> Head:
+        """The head, if it is one that keystead wrote for this store.
+
+        Raises:
+            IntegrityError: it was edited, swapped or damaged.
+        """
+        if not same(self._head_mac(head), head.mac):
+            raise IntegrityError(
+                f"the record of secret {head.name} is not what keystead wrote",
+                hint="`keystead audit verify` says what was recorded; restore a backup elsewhere and compare",
+            )
+        return head
+
+    def version_aad(self, head: Head, row: VersionRow) -> bytes:
+        """What the ciphertext of a version binds."""
+        return bind(
+            "secret-version",
+            self._store_id,
+            head.secret_id,
+            head.name,
+            row.version,
+            row.key_reference,
+            row.created_ms,
+            row.expires_ms,
+            row.encoding,
+        )
+
+
+def require_readable(head: Head) -> None:
+    """Return if the secret as a whole may be read.
+
+    Raises:
+        SecretDeleted: it was deleted or destroyed.
+    """
+    if head.destroyed_ms is not None:
+        raise SecretDeleted(f"secret {head.name} was destroyed", hint="store it again under a new value")
+    if head.deleted_ms is not None:
+        raise SecretDeleted(f"secret {head.name} was deleted", hint=f"keystead rm --undo {head.name} brings it back")
+
+
+def require_live(head: Head, row: VersionRow | None, wanted: int, now_ms: int) -> VersionRow:
+    """The version, if it is there, not destroyed and not expired.
+
+    Raises:
+        SecretNotFound, SecretDeleted, SecretExpired.
+    """
+    if row is None:
+        raise SecretNotFound(f"secret {head.name} has no version {wanted}", hint=f"keystead history {head.name}")
+    if is_expired(row.expires_ms, now_ms):
+        raise SecretExpired(
+            f"secret {head.name}#{row.version} has expired", hint="store or rotate it to start its TTL anew"
+        )
+    if row.ciphertext is None:
+        raise SecretDeleted(f"secret {head.name}#{row.version} was destroyed", hint=f"keystead history {head.name}")
+    return row

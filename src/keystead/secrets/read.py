@@ -1,0 +1,192 @@
+"""Reading secrets: one, many, a listing, the history of one. Each use case passes the gate once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from keystead.clock import Clock
+from keystead.crypto.purpose import Purpose
+from keystead.errors import (
+    CallerError,
+    DecryptionError,
+    IntegrityError,
+    KeyStateError,
+    KeysteadError,
+    SecretNotFound,
+    UsageError,
+)
+from keystead.gate import Gate, Session
+from keystead.keys.ring import KeyRing
+from keystead.secrets.labels import is_expired, resolve_version
+from keystead.secrets.model import (
+    Binder,
+    Head,
+    SecretInfo,
+    VersionInfo,
+    VersionRow,
+    info,
+    require_live,
+    require_readable,
+)
+from keystead.secrets.names import Reference, check_name
+from keystead.secrets.ports import Filter, SecretRows
+from keystead.secrets.value import SecretValue
+
+MAX_PAGE = 1000
+
+
+class Found(NamedTuple):
+    """A value read, and until when it may be served (ms since the epoch; None: no end of its own)."""
+
+    value: SecretValue
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReader:
+    """The reading use cases of one node's secrets. `expire` is called for a name found expired and not recorded."""
+
+    gate: Gate[Any]
+    ring: KeyRing
+    binder: Callable[[], Binder]
+    rows: Callable[[], SecretRows]
+    clock: Clock
+    expire: Callable[[str], None]
+
+    def get(self, session: Session, name: str, version: int | None, label: str | None) -> Found:
+        """The value of a secret: its current version, or the one of a number or label.
+
+        Raises:
+            SecretNotFound, SecretExpired, SecretDeleted, IntegrityError, KeyStateError.
+        """
+        check_name(name)
+        if version is not None and label is not None:
+            raise UsageError("version and label contradict each other", hint="give one of them")
+        with self.gate.read(session, "secret:read", f"secret/{name}", "secret_retrieved") as detail:
+            rows = self.rows()
+            both = rows.current(name)
+            if both is None:
+                raise _missing(name)
+            found = self._open(rows, *both, version, label)
+            detail["version"] = found.value.version
+            return found
+
+    def get_many(self, session: Session, references: Iterable[Reference]) -> dict[Reference, Found | KeysteadError]:
+        """The values of many secrets in one query, each with a record of its own; failures stand beside the values."""
+        wanted = list(dict.fromkeys(references))
+        self.gate.admit(session, "secret:read", "secret/*")
+        rows = self.rows()
+        heads = {both[0].name: both for both in rows.currents(sorted({reference.name for reference in wanted}))}
+        answers: dict[Reference, Found | KeysteadError] = {}
+        for reference in wanted:
+            try:
+                with self.gate.read(session, "secret:read", f"secret/{reference.name}", "secret_retrieved") as detail:
+                    both = heads.get(reference.name)
+                    if both is None:
+                        raise _missing(reference.name)
+                    found = self._open(rows, *both, reference.version, reference.label)
+                    detail["version"] = found.value.version
+                    answers[reference] = found
+            except (CallerError, IntegrityError, DecryptionError, KeyStateError) as error:
+                answers[reference] = error
+        return answers
+
+    def _open(
+        self, rows: SecretRows, head: Head, current: VersionRow | None, version: int | None, label: str | None
+    ) -> Found:
+        self.binder().check(head)
+        require_readable(head)
+        now = self.clock.now_ms()
+        labels = head.where()
+        number = resolve_version(head.name, labels, now, version=version, label=label)
+        row = current if current is not None and current.version == number else rows.version(head.name, number)
+        if row is not None and is_expired(row.expires_ms, now) and number == labels.current and head.expired_ms is None:
+            self.expire(head.name)
+        row = require_live(head, row, number, now)
+        until = row.expires_ms
+        if label == "previous" and labels.previous_until_ms is not None:
+            until = min(until or labels.previous_until_ms, labels.previous_until_ms)
+        return Found(self._decrypt(head, row), until)
+
+    def _decrypt(self, head: Head, row: VersionRow) -> SecretValue:
+        blob = row.ciphertext or b""
+        if blob[4:12] != row.key_reference:
+            raise _not_ours(head, row)
+        try:
+            data = self.ring.open_stored(blob, self.binder().version_aad(head, row), Purpose.SECRET)
+        except DecryptionError:
+            raise _not_ours(head, row) from None
+        if row.encoding == "text":
+            return SecretValue(data.decode(), name=head.name, version=row.version)
+        return SecretValue(data, name=head.name, version=row.version)
+
+    def held(self, name: str) -> bool:
+        """Whether the store has ever held this name, tombstones included."""
+        return self.rows().head(name) is not None
+
+    def describe(self, session: Session, name: str) -> SecretInfo:
+        """A secret without its value; SecretNotFound where there is none."""
+        check_name(name)
+        with self.gate.read(session, "secret:list", f"secret/{name}", "secrets_listed"):
+            head = self.rows().head(name)
+            if head is None:
+                raise _missing(name)
+            return info(self.binder().check(head), self.clock.now_ms())
+
+    def page(
+        self, session: Session, chosen: Filter, limit: int, after: str | None
+    ) -> tuple[list[SecretInfo], str | None]:
+        """A page of secrets in the order of their names, and the name to go on from, if more follow."""
+        if type(limit) is not int or not 1 <= limit <= MAX_PAGE:
+            raise UsageError(f"limit must be 1 to {MAX_PAGE}")
+        if after is not None:
+            check_name(after)
+        with self.gate.read(session, "secret:list", f"secret/{chosen.prefix}*", "secrets_listed") as detail:
+            now = self.clock.now_ms()
+            heads = self.rows().page(chosen, now, limit + 1, after)
+            items = [info(self.binder().check(head), now) for head in heads[:limit]]
+            detail["count"] = len(items)
+            return items, items[-1].name if len(heads) > limit else None
+
+    def history(self, session: Session, name: str) -> list[VersionInfo]:
+        """All versions of a secret, oldest first, without values."""
+        check_name(name)
+        with self.gate.read(session, "secret:list", f"secret/{name}", "secrets_listed"):
+            rows = self.rows()
+            head = rows.head(name)
+            if head is None:
+                raise _missing(name)
+            self.binder().check(head)
+            now = self.clock.now_ms()
+            return [self._version_info(head, row, now) for row in rows.versions(name)]
+
+    def _version_info(self, head: Head, row: VersionRow, now: int) -> VersionInfo:
+        where = head.where()
+        ended = where.previous_until_ms is not None and now >= where.previous_until_ms
+        pointing = {"current": where.current, "previous": None if ended else where.previous, "pending": where.pending}
+        labels = tuple(label for label, version in pointing.items() if version == row.version)
+        state = "live"
+        if row.ciphertext is None:
+            state = "destroyed"
+        elif head.deleted_ms is not None:
+            state = "deleted"
+        elif is_expired(row.expires_ms, now):
+            state = "expired"
+        try:
+            key_id = self.ring.by_reference(row.key_reference).key_id
+        except KeysteadError:
+            key_id = "?"
+        return VersionInfo(row.version, labels, row.created_ms, row.expires_ms, key_id, state)  # type: ignore[arg-type]
+
+
+def _missing(name: str) -> SecretNotFound:
+    return SecretNotFound(f"no secret {name}", hint=f"keystead set {name}, or keystead list to see what there is")
+
+
+def _not_ours(head: Head, row: VersionRow) -> IntegrityError:
+    return IntegrityError(
+        f"the value of secret {head.name}#{row.version} is not what keystead wrote there",
+        hint="`keystead audit verify` says what was recorded; restore a backup elsewhere and compare",
+    )

@@ -1,0 +1,91 @@
+"""The sweeper: records that versions expired, and destroys them a while later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from keystead.clock import Clock
+from keystead.gate import Change, Gate, Session
+from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS, is_destroy_due, is_expired
+from keystead.secrets.model import Binder, Head
+from keystead.secrets.ports import SecretRows
+
+BATCH: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """The sweeper of one node; reading enforces expiry without it. `destroy_after_ms` is the time until destruction."""
+
+    gate: Gate[Any]
+    binder: Callable[[], Binder]
+    read_rows: Callable[[], SecretRows]
+    rows: Callable[[Any], SecretRows]
+    clock: Clock
+    destroy_after_ms: int
+    changed: Callable[[list[str]], None]
+
+    def sweep(self, session: Session) -> tuple[int, int]:
+        """Record what expired and destroy what is due, a bounded batch each; how many of both.
+
+        After a jump of the clock nothing is destroyed.
+        """
+        now = self.clock.now_ms()
+        expired = self.read_rows().newly_expired(now, BATCH)
+        if expired:
+            self._record(session, expired, now)
+        due: list[tuple[str, int]] = []
+        if self.clock.ahead_ms() <= DEFAULT_JUMP_LIMIT_MS:
+            due = self.read_rows().destroyable(now - self.destroy_after_ms, BATCH)
+        if due:
+            self._destroy(session, due, now)
+        return len(expired), len(due)
+
+    def expire(self, session: Session, name: str) -> None:
+        """Record that one secret has expired, if nobody has."""
+        self._record(session, [name], self.clock.now_ms())
+
+    def _record(self, session: Session, names: list[str], now: int) -> None:
+        with self.gate.change(session, "secret:write", "secret/*", "secret_expired") as change:
+            rows = self.rows(change.transaction)
+            change.skip = True
+            for name in names:
+                head = self._checked(rows, name)
+                if head is None or head.expired_ms is not None or not is_expired(head.expires_ms, now):
+                    continue
+                self._note(change, "secret_expired", head, head.where().current or 0)
+                rows.put(self.binder().sealed(head, expired_ms=now), head.where().current)
+        self.changed(names)
+
+    def _destroy(self, session: Session, due: list[tuple[str, int]], now: int) -> None:
+        with self.gate.change(session, "secret:destroy", "secret/*", "secret_destroyed") as change:
+            rows = self.rows(change.transaction)
+            change.skip = True
+            for name, version in due:
+                head = self._checked(rows, name)
+                row = rows.version(name, version)
+                if head is None or row is None or row.ciphertext is None:
+                    continue
+                ahead, after = self.clock.ahead_ms(), self.destroy_after_ms
+                if not is_destroy_due(row.expires_ms, now, ahead_ms=ahead, destroy_after_ms=after):
+                    continue
+                self._note(change, "secret_destroyed", head, version)
+                rows.destroy_version(name, version, now)
+                rows.put(self.binder().sealed(head, updated_ms=now), head.where().current)
+        self.changed([name for name, _ in due])
+
+    def _checked(self, rows: SecretRows, name: str) -> Head | None:
+        head = rows.head(name)
+        return None if head is None else self.binder().check(head)
+
+    @staticmethod
+    def _note(change: Change[Any], event: str, head: Head, version: int) -> None:
+        target = f"secret/{head.name}"
+        if change.skip:
+            change.skip = False
+            change.entries[0].target = target
+            change.detail["version"] = version
+        else:
+            change.also(event, target, version=version)

@@ -1,0 +1,267 @@
+"""SQLite: connections, the one way to write, and what its errors mean.
+
+WAL with `synchronous=FULL`, read back at open. Writers of all processes queue on one lock file (flock, bounded wait)
+and then BEGIN IMMEDIATE; there is no other way to write. Connections belong to one process and are dropped after a
+fork.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from keystead.clock import Clock
+from keystead.crypto.material import random_bytes
+from keystead.errors import OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnavailable
+
+APPLICATION_ID: Final = 0x6B737464  # "kstd"
+BUSY_SECONDS: Final = 10.0
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA cache_size=-2048",
+)
+
+
+class SqliteStore:
+    """The database file of one store, for one process at a time."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        self._lock_path = path.with_name(path.name + ".lock")
+        self._writing = threading.Lock()
+        self._mine = threading.local()
+        self._idle = threading.Event()
+        self._pid = os.getpid()
+        self._readers: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._lock_fd = -1
+        self._inode: tuple[int, int] | None = None
+        self._broken: str | None = None
+        self._abandoned: list[object] = []
+
+    def create_file(self) -> None:
+        """Make the empty database file with mode 0600, whatever the umask; an existing file is left alone."""
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise StoreUnavailable(f"cannot create {self.path.absolute()}", why=os.strerror(error.errno or 0)) from None
+        os.fchmod(fd, 0o600)
+        os.close(fd)
+
+    def read(self) -> sqlite3.Connection:
+        """This thread's connection, in autocommit; for SELECT only."""
+        if self._pid != os.getpid():
+            self._after_fork()
+        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            self._mine.connection = connection
+            self._readers.append(connection)
+        return connection
+
+    @contextmanager
+    def write(self, *, operation_id: str = "") -> Iterator[sqlite3.Connection]:
+        """A transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            StoreBusy: another writer held the store for longer than the bounded wait.
+            StoreUnavailable: the disk is full, read-only or broken; nothing was changed.
+            OutcomeUnknown: COMMIT failed in a way that may hide success.
+        """
+        if self._pid != os.getpid():
+            self._after_fork()
+        if not self._writing.acquire(timeout=BUSY_SECONDS):
+            raise StoreBusy(f"the store {self.path.absolute()} is busy: another thread is writing", hint="try again")
+        try:
+            if self._broken:
+                raise StoreUnavailable(
+                    f"the store {self.path.absolute()} takes no more writes from this process",
+                    why=self._broken,
+                    hint="check the disk, then restart",
+                )
+            if self._writer is None:
+                self._writer = self._connect()
+            connection = self._writer
+            self._lock_file()
+            try:
+                with self._transaction(connection, operation_id):
+                    yield connection
+            finally:
+                fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+        finally:
+            self._writing.release()
+
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection, operation_id: str) -> Iterator[None]:
+        with self.translated():
+            connection.execute("BEGIN IMMEDIATE")
+        try:
+            with self.translated():
+                yield
+        except BaseException:
+            self._roll_back(connection)
+            raise
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction and "disk I/O" not in str(error):
+                self._roll_back(connection)
+                raise self._meaning(error) from error
+            self._broken = f"a commit failed: {error}"
+            raise OutcomeUnknown(
+                f"a commit to {self.path.absolute()} failed, and may have happened all the same",
+                operation_id=operation_id,
+                hint="restart, look whether the change is there, and repeat it if not",
+            ) from error
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            self._broken = f"a rollback failed: {error}"
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn the driver's errors inside the block into keystead's."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._meaning(error) from error
+
+    def _meaning(self, error: sqlite3.Error) -> StoreBusy | StoreUnavailable:
+        where, text = self.path.absolute(), str(error)
+        if "locked" in text or "busy" in text:
+            return StoreBusy(f"the store {where} is busy", why=text, hint="try again")
+        if "full" in text:
+            return StoreUnavailable(f"cannot write to {where}", why="the disk is full", hint="free some space")
+        if "readonly" in text:
+            return StoreUnavailable(f"cannot write to {where}", why="it is read-only", hint="check mount and owner")
+        if "malformed" in text or "not a database" in text:
+            return StoreUnavailable(f"{where} is damaged or no database", why=text, hint="restore a backup elsewhere")
+        return StoreUnavailable(f"the store {where} does not answer", why=text, hint="check the disk and the file")
+
+    def check_present(self) -> None:
+        """Return if the file that was opened is still the one at its path.
+
+        Raises:
+            StoreNotFound: it was removed or replaced.
+        """
+        try:
+            found = self.path.stat()
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._inode:
+            raise StoreNotFound(
+                f"the store {self.path.absolute()} was removed or replaced while it was open",
+                hint="restart to open what is there now",
+            )
+
+    def checkpoint(self) -> bool:
+        """A truncating checkpoint of the write-ahead log; False where a reader was in the way."""
+        with self.translated():
+            busy, _, _ = self._connect_once().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
+    def _connect_once(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = self._connect()
+        return self._writer
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            found = self.path.stat()
+            self._inode = (found.st_dev, found.st_ino)
+            connection = sqlite3.connect(
+                f"file:{_quoted(self.path)}?mode=rw",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
+            synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
+        except FileNotFoundError:
+            raise StoreNotFound(
+                f"there is no store at {self.path.absolute()}", hint="keystead init, or check the path"
+            ) from None
+        except OSError as error:
+            raise StoreUnavailable(
+                f"cannot open {self.path.absolute()}", why=os.strerror(error.errno or errno.EIO)
+            ) from None
+        except sqlite3.Error as error:
+            raise self._meaning(error) from error
+        if (journal, synchronous) != ("wal", 2):
+            connection.close()
+            raise StoreUnavailable(
+                f"{self.path.absolute()} cannot be kept safely",
+                why=f"SQLite says journal_mode={journal}, synchronous={synchronous}, and keystead needs wal and 2",
+                hint="put the store on a local disk that supports WAL",
+            )
+        return connection
+
+    def _lock_file(self) -> None:
+        if self._lock_fd < 0:
+            try:
+                self._lock_fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                os.fchmod(self._lock_fd, 0o600)
+            except OSError as error:
+                why = os.strerror(error.errno or errno.EIO)
+                raise StoreUnavailable(f"cannot lock {self._lock_path.absolute()}", why=why) from None
+        deadline = self._clock.monotonic() + BUSY_SECONDS
+        pause = 0.0002
+        while True:
+            try:
+                fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if self._clock.monotonic() >= deadline:
+                    raise StoreBusy(
+                        f"the store {self.path.absolute()} is busy: another process is writing", hint="try again"
+                    ) from None
+            spread = 0.5 + random_bytes(1)[0] / 256
+            self._idle.wait(pause * spread)
+            pause = min(pause * 1.5, 0.002)
+
+    def _after_fork(self) -> None:
+        # An inherited connection must not even be closed here: that would touch what the parent still uses.
+        self._abandoned += [*self._readers, self._writer]
+        self._readers, self._writer, self._mine = [], None, threading.local()
+        self._writing = threading.Lock()
+        self._lock_fd = -1
+        self._pid = os.getpid()
+
+    def close(self) -> None:
+        """Close this process's connections; the object can be used again."""
+        if self._pid != os.getpid():
+            self._after_fork()
+            return
+        for connection in [*self._readers, self._writer]:
+            if connection is not None:
+                connection.close()
+        self._readers, self._writer, self._mine = [], None, threading.local()
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+
+def _quoted(path: Path) -> str:
+    text = str(path.absolute())
+    return text.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
