@@ -40,7 +40,8 @@ Each leaf has a stable `code`. `str(error)` says what happened and to what; `why
         ├── WrongMasterKey          KS3104
         ├── KeyExhausted            KS3105
         ├── AuditUnavailable        KS3201
-        └── MissingExtra            KS3301
+        ├── MissingExtra            KS3301
+        └── FileUnavailable         KS3401
 """
 
 from __future__ import annotations
@@ -319,3 +320,9 @@ class MissingExtra(OperatorError, ImportError):
     """A feature whose optional dependency is not installed."""
 
     code = "KS3301"
+
+
+class FileUnavailable(OperatorError):
+    """A file that was named to be read or written cannot be (missing, permissions, disk full)."""
+
+    code = "KS3401"
