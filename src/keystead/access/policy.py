@@ -11,14 +11,14 @@ from keystead.access.principal import Principal
 class Action(StrEnum):
     """Everything that the gate can be asked for, as noun and verb."""
 
-    SECRET_READ = "secret:read"  # noqa: S105 - an action, no password
-    SECRET_WRITE = "secret:write"  # noqa: S105
-    SECRET_LIST = "secret:list"  # noqa: S105
-    SECRET_ROTATE = "secret:rotate"  # noqa: S105
-    SECRET_DELETE = "secret:delete"  # noqa: S105
-    SECRET_UNDELETE = "secret:undelete"  # noqa: S105
-    SECRET_DESTROY = "secret:destroy"  # noqa: S105
-    SECRET_IMPORT = "secret:import"  # noqa: S105
+    SECRET_READ = "secret:read"
+    SECRET_WRITE = "secret:write"
+    SECRET_LIST = "secret:list"
+    SECRET_ROTATE = "secret:rotate"
+    SECRET_DELETE = "secret:delete"
+    SECRET_UNDELETE = "secret:undelete"
+    SECRET_DESTROY = "secret:destroy"
+    SECRET_IMPORT = "secret:import"
     DATA_ENCRYPT = "data:encrypt"
     DATA_DECRYPT = "data:decrypt"
     DATA_REENCRYPT = "data:reencrypt"
