@@ -121,14 +121,14 @@ def fresh(arguments: Sequence[str], *, environment: dict[str, str] | None = None
     return Fresh(usage.ru_utime + usage.ru_stime, wall, out)
 
 
-def fresh_python(code: str, **options: object) -> Fresh:
+def fresh_python(code: str, *, environment: dict[str, str] | None = None) -> Fresh:
     """`fresh` for a piece of Python in this interpreter."""
-    return fresh([sys.executable, "-c", code], **options)  # type: ignore[arg-type]
+    return fresh([sys.executable, "-c", code], environment=environment)
 
 
-def race_fresh(codes: Sequence[str], *, rounds: int = 15) -> list[Fresh]:
+def race_fresh(codes: Sequence[str], *, rounds: int = 15, environment: dict[str, str] | None = None) -> list[Fresh]:
     """Fresh interpreters in interleaved rounds; for each the run with the least CPU."""
     for code in codes:
-        fresh_python(code)  # writes the byte code that the measured runs load
-    runs = [[fresh_python(code) for code in codes] for _ in range(rounds)]
+        fresh_python(code, environment=environment)  # writes the byte code that the measured runs load
+    runs = [[fresh_python(code, environment=environment) for code in codes] for _ in range(rounds)]
     return [min((run[index] for run in runs), key=lambda one: one.cpu) for index in range(len(codes))]
