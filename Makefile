@@ -10,6 +10,7 @@ WITHOUT_SETTINGS = env $$(env | sed -n -E 's/^((KMS|KEYSTEAD)_[A-Za-z0-9_]*)=.*/
 COMPILE := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 export PYTHON
+MAKEFLAGS += --no-print-directory
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile

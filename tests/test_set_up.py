@@ -13,6 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("sh", "cat", "cksum", "basename", "env", "sed", "awk")
 
 
+def make(*words: str) -> str:
+    """What make prints, also where the tests themselves were started by make."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(["make", *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
     """A folder of commands as on a machine that has a shell and no Python."""
@@ -85,9 +92,7 @@ def test_a_fresh_environment_is_left_alone_and_a_changed_one_is_not(bare: Path, 
 
 
 def test_the_callers_settings_do_not_reach_a_run() -> None:
-    recipe = subprocess.run(
-        ["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, "KMS_X": "1"}
-    ).stdout
+    recipe = make("-n", "run")
     command = recipe.split("\n")[1].replace(".venv/bin/python examples/run.py", "env")
     shown = subprocess.run(
         ["sh", "-c", command], capture_output=True, text=True, check=True,
@@ -99,7 +104,7 @@ def test_the_callers_settings_do_not_reach_a_run() -> None:
 
 
 def test_help_lists_every_word() -> None:
-    shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = make()
     assert [line.split()[1] for line in shown.splitlines()] == [
         "help", "run", "test", "check", "bench", "lock", "clean",
     ]  # fmt: skip
