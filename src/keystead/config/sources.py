@@ -1,0 +1,113 @@
+"""Where settings come from beside secrets: the environment, a `.env` file, files that a `NAME_FILE` variable names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from keystead.config.dotenv import assignments
+from keystead.errors import ConfigurationError, UsageError
+
+MAX_FILE_SIZE = 1024 * 1024
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+def environment(env: Mapping[str, str] | None, variables: Mapping[bytes, str]) -> Mapping[str, str]:
+    """The variables among these that are set; `env` itself where one is given, else the process's at this moment."""
+    if env is not None:
+        return env
+    # asking the process's environment for a name that is not there costs more than listing all names
+    present = variables.keys() & set(os.environb)
+    return {name: os.environ[name] for name in map(variables.__getitem__, present)}
+
+
+def whole_environment(env: Mapping[str, str] | None) -> Mapping[str, str]:
+    """The environment that `${NAME}` in a `.env` file means."""
+    return os.environ if env is None else env
+
+
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """What a `.env` file gives; `unknown` maps a name to the `${...}` in its value that nothing sets.
+
+    `found` is False where there is no such file, which is no error: where settings come by environment there is none.
+    `problem` says why the file cannot be used, "" where it can.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    found: bool = False
+    problem: str = ""
+
+
+def read_env_file(path: str | os.PathLike[str] | None, env: Mapping[str, str]) -> EnvFile:
+    """The settings of a `.env` file. `${NAME}` and `${NAME:-default}` mean the environment's variable, else an
+    earlier one of the file; between single quotes they stay as they are."""
+    if path is None:
+        return EnvFile()
+    try:
+        text = _text(Path(path))
+        if text is None:
+            return EnvFile()
+        return _interpolated(text, env.get)
+    except (UsageError, ConfigurationError) as error:
+        return EnvFile(found=True, problem=f"{Path(path).absolute()}: {error.message}")
+
+
+def _interpolated(text: str, environ: Callable[[str], str | None]) -> EnvFile:
+    values: dict[str, str] = {}
+    unknown: dict[str, str] = {}
+    for name, value, _start, _end, literal in assignments(text):
+        unknown.pop(name, None)
+        if literal or "${" not in value:
+            values[name] = value
+            continue
+        missing: list[str] = []
+
+        def meant(match: re.Match[str], missing: list[str] = missing) -> str:
+            found = environ(match[1])
+            found = found if found is not None else values.get(match[1], match[2])
+            if found is None:
+                missing.append(match[1])
+            return found or ""
+
+        values[name] = _VARIABLE.sub(meant, value)
+        if missing:
+            unknown[name] = missing[0]
+    return EnvFile(values, unknown, found=True)
+
+
+def read_setting(path: str) -> str:
+    """The text of a file that a `NAME_FILE` variable names, one line end at its end taken away.
+
+    Raises:
+        UsageError: no file, not readable, not UTF-8, or over 1 MiB. The message does not repeat the path, since a
+            value may have been given in its place.
+    """
+    text = _text(Path(path)) if path else None
+    if text is None:
+        raise UsageError("the file that it names is not there")
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _text(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_SIZE + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        data, reason = None, getattr(error, "strerror", None) or "not a path"
+    if data is None:
+        raise UsageError(f"the file cannot be read ({reason})")
+    if len(data) > MAX_FILE_SIZE:
+        raise UsageError(f"the file is larger than {MAX_FILE_SIZE} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        pass  # raised below, outside: the error of the codec holds the file's bytes
+    raise UsageError("the file is not UTF-8 text")
