@@ -50,8 +50,13 @@ def open_any(slots: Sequence[Slot], credential: Credential, *, store_id: str, ro
 
     Raises:
         WrongMasterKey: no slot is this credential's; the message names its fingerprint and those of the store.
-        IntegrityError: a slot that should have opened was changed.
+        IntegrityError: a slot that should have opened was changed, or there are more slots than keystead writes.
     """
+    if len(slots) > MAX_SLOTS:
+        raise IntegrityError(
+            f"store {store_id} has {len(slots)} key slots, and keystead writes at most {MAX_SLOTS}",
+            hint="the store's file was changed; restore it from a backup",
+        )
     given = credential_fingerprint(credential)
     changed: IntegrityError | None = None
     for slot in slots:

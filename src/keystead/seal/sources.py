@@ -16,8 +16,8 @@ from keystead.seal.providers.passphrase import Passphrase
 
 KEY_VARIABLE = "KMS_MASTER_KEY"
 KEY_FILE_VARIABLE = "KMS_MASTER_KEY_FILE"
-PASSPHRASE_FILE_VARIABLE = "KMS_PASSPHRASE_FILE"  # noqa: S105 - a variable's name
-PASSPHRASE_DESCRIPTOR_VARIABLE = "KMS_PASSPHRASE_FD"  # noqa: S105 - a variable's name
+PASSPHRASE_FILE_VARIABLE = "KMS_PASSPHRASE_FILE"
+PASSPHRASE_DESCRIPTOR_VARIABLE = "KMS_PASSPHRASE_FD"
 KEY_FILE_NAME = "master.key"
 MAX_CREDENTIAL_FILE = 8_192
 MAX_DOTENV = 1_048_576
@@ -112,7 +112,9 @@ def _passphrase_sources(environment: Mapping[str, str], prompt: Callable[[], str
     name, path = _named_file(PASSPHRASE_FILE_VARIABLE, environment)
     yield _Source(name, lambda: _from_passphrase_file(environment, name, path), path)
     yield _Source(PASSPHRASE_DESCRIPTOR_VARIABLE, lambda: _from_descriptor(environment))
-    yield _Source("passphrase prompt", lambda: "nobody to ask" if prompt is None else Passphrase(prompt()))
+    yield _Source(
+        "passphrase prompt", lambda: "nobody to ask" if prompt is None else Passphrase(prompt(), source="the prompt")
+    )
 
 
 def _from_argument(argument: str | Credential | None) -> Credential | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,9 +16,8 @@ from keystead.seal.metadata import SALT_LENGTH, fingerprint_field, require_field
 from keystead.seal.providers.key import KeyProvider
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32: no I, L, O, U
-_DIGITS = {character: value for value, character in enumerate(_ALPHABET)}
-_DIGITS |= {character.lower(): value for character, value in _DIGITS.items()}
-_DIGITS |= {"O": 0, "o": 0, "I": 1, "i": 1, "L": 1, "l": 1}
+_READ_AS = (*zip(_ALPHABET, _ALPHABET, strict=True), ("O", "0"), ("I", "1"), ("L", "1"))
+_DIGITS = {form: _ALPHABET.index(digit) for typed, digit in _READ_AS for form in (typed, typed.lower())}
 _VERSION = b"\x01"
 _LINES = 3
 _LINE_DATA = 11
@@ -26,6 +26,8 @@ _LINE_CHARACTERS = 24
 _GROUP = 4
 _BEGIN = "=== recovery key ==="
 _END = "=== end of recovery key ==="
+_BEGIN_MARK = re.compile(re.escape(_BEGIN), re.IGNORECASE)
+_END_MARK = re.compile(re.escape(_END), re.IGNORECASE)
 _STORE = "Store:"
 MAX_TEXT = 16_384
 _HINT = "compare each group with the kit; O and 0, and I, L and 1, count as the same"
@@ -153,14 +155,13 @@ def parse_recovery_kit(text: str) -> RecoveryKit:
 
 
 def _between_marks(text: str) -> str:
-    folded = text.lower()  # only ASCII is looked for; what .lower() does elsewhere cannot make a mark
-    begin = folded.find(_BEGIN)
-    if begin < 0 or len(folded) != len(text):
+    begin = _BEGIN_MARK.search(text)
+    if begin is None:
         return text
-    end = folded.find(_END, begin)
-    if end < 0:
+    end = _END_MARK.search(text, begin.end())
+    if end is None:
         raise _refusal("the line that ends the recovery key is missing")
-    return text[begin + len(_BEGIN) : end]
+    return text[begin.end() : end.start()]
 
 
 def _store_named(text: str) -> str:
