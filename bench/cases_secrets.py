@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterator
+from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ def cached(lab: Lab) -> list[Row]:
         )
     return [
         bound("`get_secret`, cached", ours.cpu, 1e-6),
-        ahead("`get_secret`, cached", ours.cpu, "aws-secretsmanager-caching", aws.cpu, times=None),
+        # 1 microsecond was asked for where this peer takes 20.
+        ahead("`get_secret`, cached", ours.cpu, "aws-secretsmanager-caching", aws.cpu, times=20),
         within("`get_secret`, cached", ours.cpu, "a function around a dictionary", bare.cpu, times=None),
     ]
 
@@ -139,10 +140,11 @@ def large(lab: Lab) -> list[Row]:
         fill(few.secrets, FEW)
         fill(many.secrets, MANY)
         middle = f"NAME_{MANY // 2:06}"
+        few_names, many_names = spread(FEW), spread(MANY)
         point_few, point_many, page_few, page_many = race(
             [
-                Contender("few", lambda: few.kms.get_secret("NAME_000050"), lambda out: out == VALUE),
-                Contender("many", lambda: many.kms.get_secret(middle), lambda out: out == VALUE),
+                Contender("few", lambda: few.kms.get_secret(next(few_names)), lambda out: out == VALUE),
+                Contender("many", lambda: many.kms.get_secret(next(many_names)), lambda out: out == VALUE),
                 Contender("page", lambda: few.kms.list_secrets(limit=50), lambda out: len(out.items) == 50),
                 Contender(
                     "pages", lambda: many.kms.list_secrets(limit=50, after=middle), lambda out: len(out.items) == 50
@@ -153,6 +155,11 @@ def large(lab: Lab) -> list[Row]:
         as_fast("point read among 100,000", point_many, "among 100", point_few),
         as_fast("page of 50 from the middle of 100,000", page_many, "of 100", page_few),
     ]
+
+
+def spread(number: int) -> Iterator[str]:
+    """Names from all over a store of that many, again and again."""
+    return cycle([f"NAME_{index * 7919 % number:06}" for index in range(1000)])
 
 
 def as_fast(what: str, many: Timing, beside: str, few: Timing) -> Row:

@@ -55,7 +55,7 @@ def ahead(what: str, ours: float, peer: str, theirs: float, *, times: float | No
 def within(what: str, ours: float, floor: str, theirs: float, *, times: float | None) -> Row:
     """A row that says how many times the floor's cost ours is; the target is at most `times`."""
     ratio = ours / theirs
-    target = "" if times is None else f"≤ {times:g} × the cost"
+    target = "" if times is None else f"≤ {times:.3g} × the cost"
     passed = None if times is None else ratio <= times
     return Row(what, seconds(ours), f"{floor} {seconds(theirs)}", f"{ratio:.2f} × the cost", target, passed)
 
