@@ -208,8 +208,8 @@ def test_nothing_is_left_for_later() -> None:
     assert left == []
 
 
-def test_whoever_silences_a_rule_names_it_and_says_why() -> None:
-    silent = re.compile(r"# (?:noqa(?!: [A-Z]+\d+(?:, ?[A-Z]+\d+)* - \w)|type: ignore(?!\[[\w, -]+\]  ?# \w))")
+def test_whoever_silences_a_rule_names_it_and_a_linters_rule_with_its_reason() -> None:
+    silent = re.compile(r"# (?:noqa(?!: [A-Z]+\d+(?:, ?[A-Z]+\d+)* --? \w)|type: ignore(?!\[[a-z, -]+\]))")
     found = [
         f"{name}:{number}"
         for name in modules()
