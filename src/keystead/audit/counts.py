@@ -1,0 +1,167 @@
+"""Counting what is too frequent for a record each: cached reads and uses of data keys in process.
+
+Uses are counted per session, event and target. The first use in a period appends an opening record before its answer
+leaves; `flush`, called each second by the node's ticker and at close, appends a `uses_counted` record with the number
+of uses since the last one and ends the period. After a kill -9 an opening record without its count reads "at least 1".
+
+No lock stands on the hot path, and no use is lost when threads race with `flush`:
+
+    counter.tick()              # one atomic step of a C counter, never set back
+    if not counter.open:        # only then: the slow path, under a lock
+        counts.resume(counter)
+
+A use ticks before it looks at `open`; `flush` clears `open` before it reads the count. So a use that still saw the
+period open is in the number that `flush` reads, and one that did not opens the next period itself. A use that was
+refused because its opening record could not be written has ticked too: counts err upwards only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+from keystead.audit.record import Event, Record
+from keystead.clock import Clock
+
+
+class UseCounter:
+    """Counts the uses of one event and target by one session. Made by `Counts.use`.
+
+    `tick` counts one use; `open` tells whether its period has an opening record.
+    """
+
+    __slots__ = ("_count", "_counts", "_reported", "event", "open", "period", "principal", "session", "target", "tick")
+
+    def __init__(self, counts: Counts, event: str, target: str, session: str, principal: str) -> None:
+        self.event = event
+        self.target = target
+        self.session = session
+        self.principal = principal
+        self.open = False
+        self.period = 0
+        self._counts = counts
+        self._count = itertools.count()
+        self._reported = 0
+        self.tick: Callable[[], int] = self._count.__next__
+
+    def use(self) -> None:
+        """Count one use, with its opening record where it is the first of a period.
+
+        Raises:
+            AuditUnavailable: that record cannot be written; the use must be refused.
+        """
+        self.tick()
+        if not self.open:
+            self._counts.resume(self)
+
+    def total(self) -> int:
+        """Uses so far, in all periods."""
+        # Reading a C counter without stepping it: its representation is `count(N)`.
+        return int(repr(self._count)[6:-1])
+
+    def unreported(self) -> int:
+        """Uses since the last count record."""
+        return self.total() - self._reported
+
+    def reported(self, uses: int) -> None:
+        """That many uses are accounted for."""
+        self._reported += uses
+
+
+class Counts:
+    """The counters of one process. `record` writes a record (to journal, log and callbacks) or AuditUnavailable."""
+
+    def __init__(self, record: Callable[[Record], None], *, clock: Clock, node: str) -> None:
+        self._record = record
+        self._clock = clock
+        self._node = node
+        self._by_key: dict[tuple[str, str, str], UseCounter] = {}
+        self._active: set[UseCounter] = set()
+        self._periods = itertools.count(1)
+        self._lock = threading.Lock()
+        os.register_at_fork(after_in_child=_start_anew_in_child(weakref.ref(self)))
+
+    def use(self, event: str, target: str, session: str, principal: str) -> UseCounter:
+        """Count one use and return its counter, whose `tick` and `open` serve the next ones.
+
+        Raises:
+            AuditUnavailable: the opening record cannot be written; the use must be refused.
+        """
+        key = (session, event, target)
+        with self._lock:
+            counter = self._by_key.get(key)
+            if counter is None:
+                counter = self._by_key[key] = UseCounter(self, event, target, session, principal)
+            counter.tick()
+            self._open(counter)
+        return counter
+
+    def resume(self, counter: UseCounter) -> None:
+        """Open the next period of a counter that was just ticked; nothing where another thread has.
+
+        Raises:
+            AuditUnavailable: the opening record cannot be written; the use must be refused.
+        """
+        with self._lock:
+            self._open(counter)
+
+    def flush(self) -> None:
+        """Append a count record for every counter with uses since its last one, and end the periods.
+
+        Raises:
+            AuditUnavailable: a record cannot be written; what it would have said is kept for the next flush.
+        """
+        with self._lock:
+            for counter in list(self._active):
+                was_open, counter.open = counter.open, False
+                uses = counter.unreported()
+                if uses or was_open:
+                    self._report(counter, uses)
+                else:
+                    self._drop(counter)
+
+    def _open(self, counter: UseCounter) -> None:
+        if counter.open:
+            return
+        self._active.add(counter)
+        counter.period = next(self._periods)
+        self._record(self._made(counter, counter.event, {"period": counter.period, "uses": "at least 1"}))
+        counter.open = True
+
+    def _drop(self, counter: UseCounter) -> None:
+        # Whoever still holds it comes back through `resume`; a second counter of the same key does no harm.
+        self._active.discard(counter)
+        key = (counter.session, counter.event, counter.target)
+        if self._by_key.get(key) is counter:
+            del self._by_key[key]
+
+    def _report(self, counter: UseCounter, uses: int) -> None:
+        detail: dict[str, str | int] = {"event": counter.event, "period": counter.period, "uses": uses}
+        self._record(self._made(counter, Event.USES_COUNTED, detail))
+        counter.reported(uses)
+
+    def _made(self, counter: UseCounter, event: str, detail: dict[str, str | int]) -> Record:
+        return Record(
+            self._clock.now_ms(), self._node, counter.session, counter.principal, event, counter.target, detail=detail
+        )
+
+    def _start_anew(self) -> None:
+        self._lock = threading.Lock()
+        for counter in self._active:
+            counter.open = False
+            counter.reported(counter.unreported())
+        self._active.clear()
+        self._by_key.clear()
+
+
+def _start_anew_in_child(counts: weakref.ref[Counts]) -> Callable[[], None]:
+    def start_anew() -> None:
+        # What was counted before the fork is the parent's to report.
+        forked = counts()
+        if forked is not None:
+            forked._start_anew()
+
+    return start_anew

@@ -1,0 +1,372 @@
+"""The journal of one process: the chain slot it holds, and the only way a record gets into a chain.
+
+Chains are slots (`0001`, `0002`, ...). A journal locks the first free one and continues from its head, so that ten
+thousand runs of a command leave one chain. A slot whose end is damaged, or behind the head that the store knows, is
+left as it is for `verify` to name, and the next one is taken. A forked child lets go of its parent's slot and takes
+one of its own at its first record.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+from keystead.audit.chain import make_line
+from keystead.audit.checkpoints import AuditKeys, head_mac, make_checkpoint, restore_frontier
+from keystead.audit.files import lines_backward
+from keystead.audit.ports import ChainRegistry, Head
+from keystead.audit.record import Event, Record
+from keystead.audit.slots import take_slot
+from keystead.audit.tree import Frontier, leaf_hash
+from keystead.audit.writer import FILE_BYTES, RESERVE_BYTES, Writer
+from keystead.clock import Clock
+from keystead.crypto.mac import sha256
+from keystead.errors import AuditUnavailable, OperatorError
+
+_HINTS = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "give an audit folder that is writable",
+    errno.EACCES: "check who owns the audit folder",
+    errno.EIO: "check the disk, then restart",
+}
+
+
+class Journal:
+    """Appends records to the chain that this process holds. Thread-safe; safe to use on both sides of a fork."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        node: str,
+        clock: Clock,
+        heads: ChainRegistry,
+        fsync: Literal["group", "os"] = "os",
+        file_bytes: int = FILE_BYTES,
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> None:
+        self.folder = folder
+        self._node = node
+        self._clock = clock
+        self._heads = heads
+        self._group = fsync == "group"
+        self._file_bytes = file_bytes
+        self._reserve_bytes = reserve_bytes
+        self._keys: AuditKeys | None = None
+        self._sequence = 0
+        self._closed = False
+        self._start_without_slot()
+        os.register_at_fork(after_in_child=_let_go_in_child(weakref.ref(self)))
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        node: str,
+        clock: Clock,
+        heads: ChainRegistry,
+        fsync: Literal["group", "os"] = "os",
+        file_bytes: int = FILE_BYTES,
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> Journal:
+        """A journal in `folder` (made with mode 0700 where missing) that holds a chain slot.
+
+        `fsync="group"` makes every append wait for the disk, several at once; "os" leaves that to the system and to
+        `sync`. A file grows to `file_bytes`; `reserve_bytes` are kept behind its end for a full disk.
+
+        Raises:
+            AuditUnavailable: no chain can be written in this folder.
+        """
+        journal = cls(
+            folder,
+            node=node,
+            clock=clock,
+            heads=heads,
+            fsync=fsync,
+            file_bytes=file_bytes,
+            reserve_bytes=reserve_bytes,
+        )
+        journal.ready()
+        return journal
+
+    def _start_without_slot(self) -> None:
+        self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._writer: Writer | None = None
+        self._chain = ""
+        self._count = self._start = self._covered = self._vouched = self._saved = 0
+        self._link = b""
+        self._tree: Frontier | None = None
+        self._refused = False
+        self._waiting: list[tuple[int, bytes]] = []
+        self._moved: list[tuple[int, int]] = []
+        self._confirmed: list[int] = []
+
+    @property
+    def chain(self) -> str:
+        """The chain slot that this process holds."""
+        with self._lock:
+            self._slot()
+            return self._chain
+
+    @property
+    def head(self) -> Head:
+        """The chain's end as written; the disk may have less of it."""
+        with self._lock:
+            self._slot()
+            return self._head()
+
+    def ready(self) -> None:
+        """Return if a record can be written; asked before a change, and outside its transaction.
+
+        Raises:
+            AuditUnavailable: it cannot.
+        """
+        with self._lock:
+            self._slot()
+            if self._refused:
+                self._move_waiting()
+                self._note(Event.AUDIT_RECOVERED, {"after": "records were refused"})
+
+    def append(self, content: bytes) -> None:
+        """Link and write one record, which is the `content()` of a Record.
+
+        Raises:
+            AuditUnavailable: it cannot be written; nothing of it is there.
+        """
+        if b"\n" in content or not content.isascii():
+            raise ValueError("an audit record is one line of ASCII")
+        with self._lock:
+            self._slot()
+            self._move_waiting()
+            self._write(content, None)
+            position = self._count
+        if self._group:
+            self._flush(position)
+
+    def append_outbox(self, number: int, content: bytes) -> None:
+        """The same for a record that was committed in the store's outbox under `number`.
+
+        Raises:
+            AuditUnavailable: it cannot be written now; it stays in the outbox and is moved before the next record.
+        """
+        with self._lock:
+            self._sequence = max(self._sequence, number)
+            self._waiting.append((number, content))
+            self._slot()
+            self._move_waiting()
+            position = self._count
+        if self._group:
+            self._flush(position)
+
+    def note_sequence(self, number: int) -> None:
+        """Tell the highest outbox number known to be committed; every later line carries the highest told."""
+        with self._lock:
+            self._sequence = max(self._sequence, number)
+
+    def sync(self) -> Head:
+        """Return the head that the disk has now, and let outbox rows up to it be deleted.
+
+        A child that was forked and has written nothing has no chain yet: its head is Head("", 0, "").
+
+        Raises:
+            AuditUnavailable: the flush failed; this journal then takes nothing more.
+        """
+        return self._flush(None)
+
+    def confirmed(self) -> tuple[int, ...]:
+        """Outbox rows that this journal moved and the disk has: to be deleted in a later write's transaction."""
+        with self._lock:
+            return tuple(self._confirmed)
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """The rows were deleted, durably."""
+        gone = set(numbers)
+        with self._lock:
+            self._confirmed = [number for number in self._confirmed if number not in gone]
+
+    def unlock(self, keys: AuditKeys) -> None:
+        """From now on checkpoints can be made."""
+        with self._lock:
+            self._keys = keys
+
+    def checkpoint(self) -> Head:
+        """Write a checkpoint where records came since the last one, flush, and save the head in the store.
+
+        Without keys it only flushes. A store that cannot take the head now gets it with the next checkpoint.
+
+        Raises:
+            AuditUnavailable: the checkpoint cannot be written.
+        """
+        return self._checkpoint(closing=False)
+
+    def close(self) -> None:
+        """Write the closing checkpoint, flush, and give the chain slot back; closing again does nothing.
+
+        Raises:
+            AuditUnavailable: the checkpoint cannot be written; the slot is given back all the same.
+        """
+        if self._closed:
+            return
+        try:
+            if self._writer is not None:
+                self._checkpoint(closing=True)
+        finally:
+            with self._sync_lock, self._lock:
+                self._closed = True
+                writer, self._writer = self._writer, None
+                if writer is not None:
+                    writer.close()
+
+    def _checkpoint(self, *, closing: bool) -> Head:
+        with self._lock:
+            keys = self._keys
+            self._move_waiting()
+            if keys is not None and self._count > (self._start if closing else self._vouched):
+                self._vouch(keys, closing)
+        head = self.sync()
+        if keys is not None:
+            self._save(head, keys)
+        return head
+
+    def _vouch(self, keys: AuditKeys, closing: bool) -> None:
+        if self._tree is None:
+            backward = (item.data for item in lines_backward(self.folder / self._chain))
+            try:
+                self._tree = restore_frontier(backward, self._chain, self._count, keys)
+            except (OSError, ValueError) as error:
+                raise AuditUnavailable(
+                    f"audit chain {self._chain} cannot be read for a checkpoint", why=str(error), hint="audit verify"
+                ) from error
+        record = make_checkpoint(
+            keys,
+            chain=self._chain,
+            frontier=self._tree,
+            link=self._link,
+            time_ms=self._clock.now_ms(),
+            node=self._node,
+            closing=closing,
+        )
+        self._write(record.content(), None)
+        self._vouched = self._count
+
+    def _save(self, head: Head, keys: AuditKeys) -> None:
+        moved = self.confirmed()
+        if not head.chain or (head.count == self._saved and not moved):
+            return
+        try:
+            self._heads.save_head(head, head_mac(keys, head), moved)
+        except OperatorError as error:
+            logging.getLogger("keystead").warning("the audit head was not saved: %s", error)
+        else:
+            self._saved = head.count
+            self.forget(moved)
+
+    def _flush(self, position: int | None) -> Head:
+        # Whoever gets the lock first flushes for all who wait; they find their record covered.
+        with self._sync_lock:
+            with self._lock:
+                writer, head = self._writer, self._head()
+            if writer is None:
+                return head
+            if head.count > self._covered and (position is None or position > self._covered):
+                try:
+                    writer.sync()
+                except OSError as error:
+                    self._refused = True
+                    raise self._unavailable(error) from error
+                with self._lock:
+                    self._covered = head.count
+                    self._confirmed += [number for number, place in self._moved if place <= head.count]
+                    self._moved = [item for item in self._moved if item[1] > head.count]
+        return head
+
+    def _head(self) -> Head:
+        return Head(self._chain, self._count, self._link.hex() if self._count else "")
+
+    def _write(self, content: bytes, number: int | None) -> None:
+        """The one place that links: under the lock, with a slot."""
+        line, link = make_line(self._link, self._count, self._sequence, number, content)
+        try:
+            self._slot().write(line + b"\n")
+        except OSError as error:
+            self._refused = True
+            raise self._unavailable(error) from error
+        self._refused = False
+        self._link = link
+        self._count += 1
+        if self._tree is not None:
+            self._tree.add(leaf_hash(line))
+
+    def _move_waiting(self) -> None:
+        while self._waiting:
+            number, content = self._waiting[0]
+            self._write(content, number)
+            self._moved.append((number, self._count))
+            del self._waiting[0]
+
+    def _note(self, event: Event, detail: dict[str, str | int]) -> None:
+        record = Record(self._clock.now_ms(), self._node, "", "system:audit", event, f"chain/{self._chain}")
+        self._write(record._replace(detail=detail).content(), None)
+
+    def _slot(self) -> Writer:
+        if self._writer is None:
+            if self._closed:
+                raise AuditUnavailable("the audit journal is closed", hint="open the store again")
+            try:
+                self._take_slot()
+            except OSError as error:
+                raise self._unavailable(error) from error
+        assert self._writer is not None  # noqa: S101 - for the type checker
+        return self._writer
+
+    def _take_slot(self) -> None:
+        known = self._heads.heads()
+        chain, tail, lock_fd = take_slot(self.folder, known)
+        try:
+            if tail.count == 0:
+                self._heads.register(chain, self._clock.now_ms())
+            self._writer = Writer(
+                self.folder / chain,
+                tail.path,
+                tail.size,
+                lock_fd,
+                file_bytes=self._file_bytes,
+                reserve_bytes=self._reserve_bytes,
+            )
+        except BaseException:
+            os.close(lock_fd)
+            raise
+        self._chain, self._count, self._link = chain, tail.count, tail.link
+        self._start = self._vouched = tail.count
+        self._saved = known[chain][0].count if chain in known else 0
+        self._sequence = max(self._sequence, tail.sequence)
+        if tail.torn:
+            self._note(Event.AUDIT_RECOVERED, {"torn_bytes": len(tail.torn), "torn_sha256": sha256(tail.torn).hex()})
+
+    def _unavailable(self, error: OSError) -> AuditUnavailable:
+        return AuditUnavailable(
+            f"the audit journal in {self.folder.absolute()} cannot be written",
+            why=error.strerror or str(error),
+            hint=_HINTS.get(error.errno or 0, "check the audit folder"),
+        )
+
+
+def _let_go_in_child(journal: weakref.ref[Journal]) -> Callable[[], None]:
+    def let_go() -> None:
+        forked = journal()
+        if forked is not None:
+            writer = forked._writer
+            forked._start_without_slot()
+            if writer is not None:
+                writer.close()
+
+    return let_go

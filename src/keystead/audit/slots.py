@@ -1,0 +1,100 @@
+"""Chain slots: their folders and locks, and taking the first free one."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from keystead.audit.files import Tail, chain_name, read_tail
+from keystead.audit.ports import Head
+
+
+def make_private(fd: int, mode: int, folder: Path) -> None:
+    """Give what was just made in `folder` its mode, and, as root, the folder's owner: root's visit locks nobody out."""
+    os.fchmod(fd, mode)
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
+def make_folder(path: Path) -> None:
+    """A folder with mode 0700 whatever the umask, durably; one that exists is left alone."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        make_private(fd, 0o700, path.parent)
+    finally:
+        os.close(fd)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def lock_chain(chain_folder: Path) -> int | None:
+    """A descriptor that holds the chain's lock until it is closed; None where someone else holds it, or owns it.
+
+    The lock belongs to the descriptor, so a second journal of the same process is someone else too.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(chain_folder / "lock", flags, 0o600)
+    except PermissionError:
+        if chain_folder.stat().st_uid == os.geteuid():
+            raise
+        return None
+    try:
+        if os.fstat(fd).st_uid == os.geteuid():
+            make_private(fd, 0o600, chain_folder)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def take_slot(folder: Path, known: Mapping[str, tuple[Head, bytes]]) -> tuple[str, Tail, int]:
+    """Lock the first free chain that is whole as far as can be seen: its name, its end, and the lock's descriptor.
+
+    A chain whose end is damaged, or does not reach the head that the store knows, is left for `verify` to name.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    make_folder(folder)
+    for number in itertools.count(1):
+        chain = chain_name(number)
+        make_folder(folder / chain)
+        lock_fd = lock_chain(folder / chain)
+        if lock_fd is None:
+            continue
+        try:
+            tail = read_tail(folder, chain)
+        except BaseException:
+            os.close(lock_fd)
+            raise
+        if tail.sound and _reaches(tail, known[chain][0] if chain in known else None):
+            return chain, tail, lock_fd
+        os.close(lock_fd)
+    raise AssertionError("there is always a next number")
+
+
+def _reaches(tail: Tail, head: Head | None) -> bool:
+    if head is None or head.count < tail.count:
+        return True
+    return head.count == tail.count and (head.count == 0 or head.hash == tail.link.hex())
