@@ -29,17 +29,19 @@ from keystead.errors import ConfigurationError, UsageError
 _LINE = re.compile(
     r"""
     (?P<lead>\s*+)
-    (?:export[^\S\r\n]++)?+
-    (?:'(?P<quoted_name>[^']++)'|(?P<name>(?!')[^=\#\s]++)|(?=\#)|\Z)
-    [^\S\r\n]*+
-    (?P<assigns>=
+    (?:\Z|
+      (?:export[^\S\r\n]++)?+
+      (?:'(?P<quoted_name>[^']++)'|(?P<name>(?!')[^=\#\s]++)|(?=\#))
+      [^\S\r\n]*+
+      (?P<assigns>=
         (?:[^\S\r\n]++(?=\#)
           |[^\S\r\n]*+(?:'(?P<single>[^'\\]*+(?:\\.[^'\\]*+)*+)'
                         |"(?P<double>[^"\\]*+(?:\\.[^"\\]*+)*+)"
                         |(?P<plain>(?!['"])[^\r\n]*+)))
-    )?+
-    (?:[^\S\r\n]*+\#[^\r\n]*+)?+
-    [^\S\r\n]*+(?:\r\n|\n|\r|\Z)
+      )?+
+      (?:[^\S\r\n]*+\#[^\r\n]*+)?+
+      [^\S\r\n]*+(?:\r\n|\n|\r|\Z)
+    )
     """,
     re.VERBOSE | re.DOTALL,
 )

@@ -113,7 +113,9 @@ def _find_variable(
                 f"both {declared.variable} and {declared.file_variable} are set {_PLACES[source]}; set one of them"
             )
         elif source == ENV_FILE and name in env_file.unknown:
-            problem = f"{name} in the .env file refers to ${{{env_file.unknown[name]}}}, which is not set"
+            problem = (
+                f"{name} in the .env file has a ${{...}} that nothing sets (between single quotes it stays as it is)"
+            )
         else:
             problem = _take(declared, source, name, (text, path), found)
         if problem:
@@ -128,7 +130,7 @@ def _take(
     try:
         found[declared.name] = (source, name, text if path is None else read_setting(path))
     except UsageError as error:
-        return f"{name} {_PLACES[source]}: {error}"
+        return f"{name} {_PLACES[source]}: {_told(error)}"
     return ""
 
 
@@ -162,7 +164,7 @@ def _ask_one_by_one(secrets: SecretSource, names: list[str]) -> Held:
         try:
             values.update(secrets.get_secrets([name], missing="skip"))
         except (CallerError, DataError) as error:
-            problems[name] = str(error)
+            problems[name] = _told(error)
     return Held(values, problems)
 
 
@@ -187,7 +189,7 @@ def _place(declared: Field, found: Found | None, held: Held | None, values: dict
     except UsageError as error:
         place = _PLACES.get(source)
         where = f"secret {origin}" if place is None else f"{origin} {place}"
-        outcome.problems[declared.name] = f"{where}: {error}"
+        outcome.problems[declared.name] = f"{where}: {_told(error)}"
 
 
 def _is_fallback(secret: SecretValue, found: Found | None) -> bool:
@@ -248,7 +250,12 @@ def _build(schema: Schema, values: dict[str, Any], outcome: Outcome) -> None:
     except ConfigurationError as error:
         outcome.problems.update(error.problems or {WHOLE: error.message})
     except KeysteadError as error:
-        outcome.problems[WHOLE] = str(error)
+        outcome.problems[WHOLE] = _told(error)
     except (ValueError, TypeError, AssertionError) as error:
         # its text is the application's own and may quote a value
         outcome.problems[WHOLE] = f"{schema.name} refused its values with {type(error).__name__}"
+
+
+def _told(error: KeysteadError) -> str:
+    why = f", {error.why}" if error.why else ""
+    return f"{error.message}{why} ({error.hint})" if error.hint else f"{error.message}{why}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from keystead.errors import UsageError
 from keystead.secrets.names import parse_reference
 
@@ -19,6 +21,10 @@ def referred(text: str) -> str:
     Raises:
         UsageError: behind `secret://` stands no secret name, version or label.
     """
-    if not is_reference(text):
-        raise UsageError("not a reference", hint="write secret://NAME, secret://NAME#3 or secret://NAME#previous")
-    return str(parse_reference(text[len(PREFIX) :]))
+    if is_reference(text):
+        with contextlib.suppress(UsageError):
+            return str(parse_reference(text[len(PREFIX) :]))
+    # the error of the parser may quote what was written, and a setting's text is never repeated
+    raise UsageError(
+        "not a reference to a secret", hint="write secret://NAME, secret://NAME#3 or secret://NAME#previous"
+    )

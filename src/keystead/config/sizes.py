@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Any, ClassVar, Self
 
 from keystead.config.hooks import instance_schema
@@ -21,13 +20,13 @@ _UNITS = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
-_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,6})?) ?([A-Za-z]{1,3})")
+_SIZE = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,9}))? ?([A-Za-z]{1,3})")
 _WRITTEN = ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "kB")
 MAX_SIZE = 2**63 - 1
 
 
 class ByteSize(int):
-    """A number of bytes, 0 to 2^63 - 1; `str()` gives the shortest text that `parse` reads back as the same number."""
+    """A number of bytes; `str()` gives the shortest text that `parse` reads back as the same number."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -39,15 +38,15 @@ class ByteSize(int):
             UsageError: another spelling, part of a byte, or more than 2^63 - 1.
         """
         match = _SIZE.fullmatch(text)
-        unit = _UNITS.get(match[2]) if match else None
+        unit = _UNITS.get(match[3]) if match else None
         if match is None or unit is None:
             raise UsageError(
                 "not a size",
                 hint="give a number and a unit, such as 64KiB or 10MB (units B kB MB GB TB KiB MiB GiB TiB)",
             )
-        exact = Decimal(match[1]) * unit
-        size = int(exact)
-        if size != exact:
+        fraction = match[2] or ""
+        size, part_of_a_byte = divmod(int(match[1] + fraction) * unit, 10 ** len(fraction))
+        if part_of_a_byte:
             raise UsageError("not a whole number of bytes", hint="give a size that is one")
         if size > MAX_SIZE:
             raise UsageError("the size is too large", hint="give less than 8 EiB")

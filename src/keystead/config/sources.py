@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,14 +32,14 @@ def whole_environment(env: Mapping[str, str] | None) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class EnvFile:
-    """What a `.env` file gives; `unknown` maps a name to the `${...}` in its value that nothing sets.
+    """What a `.env` file gives; `unknown` holds the names whose value has a `${...}` that nothing sets.
 
     `found` is False where there is no such file, which is no error: where settings come by environment there is none.
     `problem` says why the file cannot be used, "" where it can.
     """
 
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
-    unknown: Mapping[str, str] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
     found: bool = False
     problem: str = ""
 
@@ -53,32 +53,36 @@ def read_env_file(path: str | os.PathLike[str] | None, env: Mapping[str, str]) -
         text = _text(Path(path))
         if text is None:
             return EnvFile()
-        return _interpolated(text, env.get)
+        return _interpolated(text, env)
     except (UsageError, ConfigurationError) as error:
         return EnvFile(found=True, problem=f"{Path(path).absolute()}: {error.message}")
 
 
-def _interpolated(text: str, environ: Callable[[str], str | None]) -> EnvFile:
+def _interpolated(text: str, env: Mapping[str, str]) -> EnvFile:
     values: dict[str, str] = {}
-    unknown: dict[str, str] = {}
+    unknown: set[str] = set()
     for name, value, _start, _end, literal in assignments(text):
-        unknown.pop(name, None)
-        if literal or "${" not in value:
-            values[name] = value
-            continue
-        missing: list[str] = []
+        unknown.discard(name)
+        meant = value if literal or "${" not in value else _meant(value, env, values, unknown)
+        values[name] = meant or ""
+        if meant is None:
+            unknown.add(name)
+    return EnvFile(values, frozenset(unknown), found=True)
 
-        def meant(match: re.Match[str], missing: list[str] = missing) -> str:
-            found = environ(match[1])
-            found = found if found is not None else values.get(match[1], match[2])
-            if found is None:
-                missing.append(match[1])
-            return found or ""
 
-        values[name] = _VARIABLE.sub(meant, value)
-        if missing:
-            unknown[name] = missing[0]
-    return EnvFile(values, unknown, found=True)
+def _meant(value: str, env: Mapping[str, str], above: Mapping[str, str], unknown: Collection[str]) -> str | None:
+    parts: list[str] = []
+    position = 0
+    for match in _VARIABLE.finditer(value):
+        variable, default = match.groups()
+        found = env.get(variable)
+        if found is None:
+            found = default if variable in unknown else above.get(variable, default)
+        if found is None:
+            return None
+        parts += (value[position : match.start()], found)
+        position = match.end()
+    return "".join((*parts, value[position:]))
 
 
 def read_setting(path: str) -> str:
