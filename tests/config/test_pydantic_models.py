@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AliasChoices, AliasPath, AnyUrl, BaseModel, ConfigDict, Field, PostgresDsn, SecretBytes
+from pydantic import AliasChoices, AliasPath, AnyUrl, BaseModel, Field, PostgresDsn, SecretBytes
 from pydantic import SecretStr as PydanticSecretStr
 
 from keystead.config.declare import From, Public, SecretStr
@@ -145,7 +145,6 @@ def test_a_pydantic_secret_cannot_be_marked_public() -> None:
 
 def test_a_secret_value_may_be_a_field_of_a_model() -> None:
     class WithValue(BaseModel):
-        model_config = ConfigDict(arbitrary_types_allowed=True)
         key: SecretValue
 
     assert ConfigLoader(WithValue, env={"KEY": "x"}).load().key == "x"

@@ -271,6 +271,14 @@ def test_values_for_construction_only_are_left_to_the_class() -> None:
     assert ConfigLoader(WithInit, env={"PORT": "3"}).load().port == 3
 
 
+def test_what_a_schema_is_written_with_is_found_in_the_room_itself() -> None:
+    from keystead import config
+
+    assert {name: getattr(config, name).__name__ for name in config.__all__} == {name: name for name in config.__all__}
+    with pytest.raises(AttributeError):
+        config.Unheard  # noqa: B018
+
+
 def test_a_loader_prints_nothing_of_what_it_holds() -> None:
     loader = ConfigLoader(Everything, env=ENV, overrides={"token": "canary"})
     loader.load()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import NoReturn, cast
 
-from keystead.config.hooks import instance_schema
 from keystead.errors import UsageError
 from keystead.secrets.names import parse_reference
 from keystead.secrets.value import SecretValue
@@ -58,10 +57,6 @@ class SecretStr(SecretValue):
 
     def reveal(self) -> str:
         """The text itself."""
-        value = super().reveal()
-        assert isinstance(value, str)  # noqa: S101 -- __init__ takes nothing else
-        return value
+        return cast("str", super().reveal())
 
     get_secret_value = reveal
-
-    __get_pydantic_core_schema__: ClassVar[Any] = classmethod(instance_schema)

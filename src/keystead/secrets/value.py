@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import sys
 import warnings
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from keystead.errors import UsageError
 
@@ -88,6 +88,13 @@ class SecretValue:
 
     def __getstate__(self) -> NoReturn:
         self.__reduce__()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> Any:
+        """The pydantic core schema "an instance of this class"; pydantic calls it for a model's field of the class."""
+        from pydantic_core import core_schema  # noqa: PLC0415 -- only pydantic calls this, so it is there
+
+        return core_schema.is_instance_schema(cls)
 
 
 def _same_text(left: str, right: str) -> bool:
