@@ -9,8 +9,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-Cipher = tuple[Callable[[bytes, bytes], Any], Callable[[Any, bytes], bytes]]
-"""Encrypt (plaintext, aad) and decrypt (what came out, aad)."""
+
+class Cipher(NamedTuple):
+    """Encrypt (plaintext, aad) and decrypt (what came out, aad); `keyword` says how the AAD is given.
+
+    Both are what an application would call: a wrapper of ours around one of them would be timed too.
+    """
+
+    encrypt: Callable[..., Any]
+    decrypt: Callable[..., bytes]
+    keyword: bool = False
+
+    def seal(self, plaintext: bytes, aad: bytes) -> Callable[[], Any]:
+        """The call that encrypts."""
+        encrypt = self.encrypt
+        return (lambda: encrypt(plaintext, aad=aad)) if self.keyword else (lambda: encrypt(plaintext, aad))
+
+    def unseal(self, sealed: Any, aad: bytes) -> Callable[[], bytes]:
+        """The call that decrypts."""
+        decrypt = self.decrypt
+        return (lambda: decrypt(sealed, aad=aad)) if self.keyword else (lambda: decrypt(sealed, aad))
+
 
 CHUNK = 1 << 18
 
@@ -29,14 +48,15 @@ def floor() -> Cipher:
     def decrypt(blob: bytes, aad: bytes) -> bytes:
         return unseal(blob[:12], blob[12:], aad)
 
-    return encrypt, decrypt
+    return Cipher(encrypt, decrypt)
 
 
 def floor_in_base64() -> Cipher:
     """The floor, its answer as base64 text by the standard library."""
     from base64 import b64decode, b64encode
 
-    inner, outer = floor()
+    bare = floor()
+    inner, outer = bare.encrypt, bare.decrypt
 
     def encrypt(plaintext: bytes, aad: bytes) -> str:
         return b64encode(inner(plaintext, aad)).decode("ascii")
@@ -44,7 +64,7 @@ def floor_in_base64() -> Cipher:
     def decrypt(text: str, aad: bytes) -> bytes:
         return outer(b64decode(text, validate=True), aad)
 
-    return encrypt, decrypt
+    return Cipher(encrypt, decrypt)
 
 
 def tink_aes256_gcm() -> Cipher:
@@ -54,7 +74,7 @@ def tink_aes256_gcm() -> Cipher:
 
     aead.register()
     primitive = tink.new_keyset_handle(aead.aead_key_templates.AES256_GCM).primitive(aead.Aead)
-    return primitive.encrypt, primitive.decrypt
+    return Cipher(primitive.encrypt, primitive.decrypt)
 
 
 def aws_encryption_sdk(*, caching: bool) -> Cipher:
@@ -106,7 +126,7 @@ def aws_encryption_sdk(*, caching: bool) -> Cipher:
             raise ValueError("another context")
         return plaintext
 
-    return encrypt, decrypt
+    return Cipher(encrypt, decrypt)
 
 
 class FakeSecretsManager:
