@@ -1,0 +1,61 @@
+"""keystead: a key management service and secrets manager for Python.
+
+import keystead
+
+with keystead.connect() as store:
+    store.secrets.get_secret("JWT_SECRET").reveal()
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keystead.config.declare import From as From
+    from keystead.config.declare import Public as Public
+    from keystead.config.declare import SecretStr as SecretStr
+    from keystead.seal.master_key import MasterKey as MasterKey
+    from keystead.seal.master_key import generate_master_key as generate_master_key
+    from keystead.seal.providers.passphrase import Passphrase as Passphrase
+    from keystead.seal.providers.recovery import RecoveryKit as RecoveryKit
+    from keystead.secrets.labels import KEEP as KEEP
+    from keystead.secrets.value import SecretValue as SecretValue
+    from keystead.services.config_loader import ConfigLoader as ConfigLoader
+    from keystead.services.connection import Connection as Connection
+    from keystead.services.connection import connect as connect
+    from keystead.services.kms import KMSService as KMSService
+    from keystead.services.secret_operations import Page as Page
+    from keystead.services.secrets_manager import SecretsManager as SecretsManager
+
+__version__ = "0.1.0"
+_HOMES = {
+    "KEEP": "keystead.secrets.labels",
+    "From": "keystead.config.declare",
+    "Public": "keystead.config.declare",
+    "SecretStr": "keystead.config.declare",
+    "SecretValue": "keystead.secrets.value",
+    "MasterKey": "keystead.seal.master_key",
+    "Passphrase": "keystead.seal.providers.passphrase",
+    "RecoveryKit": "keystead.seal.providers.recovery",
+    "generate_master_key": "keystead.seal.master_key",
+    "ConfigLoader": "keystead.services.config_loader",
+    "Connection": "keystead.services.connection",
+    "connect": "keystead.services.connection",
+    "KMSService": "keystead.services.kms",
+    "Page": "keystead.services.secret_operations",
+    "SecretsManager": "keystead.services.secrets_manager",
+}
+__all__ = [  # noqa: PLE0604 - the table is the list
+    "__version__",
+    *_HOMES,
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'keystead' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

@@ -21,6 +21,7 @@ import itertools
 import os
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable
 
 from keystead.audit.record import Event, Record
@@ -81,8 +82,24 @@ class Counts:
         self._by_key: dict[tuple[str, str, str], UseCounter] = {}
         self._active: set[UseCounter] = set()
         self._periods = itertools.count(1)
+        self._done: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=_start_anew_in_child(weakref.ref(self)))
+
+    def counter(self, event: str, target: str, session: str, principal: str) -> UseCounter:
+        """The counter of a session's uses of a target, with nothing counted yet."""
+        with self._lock:
+            kept = self._by_key.get((session, event, target))
+            if kept is None:
+                kept = self._by_key[(session, event, target)] = UseCounter(self, event, target, session, principal)
+            return kept
+
+    def total(self, *, event: str = "", session: str = "") -> int:
+        """Uses so far in this process, of one event or session or (with neither) of all."""
+        with self._lock:
+            live = [(counter.session, counter.event, counter.unreported()) for counter in self._active]
+            done = [(*key, uses) for key, uses in self._done.items()]
+        return sum(uses for of, name, uses in live + done if event in ("", name) and session in ("", of))
 
     def use(self, event: str, target: str, session: str, principal: str) -> UseCounter:
         """Count one use and return its counter, whose `tick` and `open` serve the next ones.
@@ -142,6 +159,7 @@ class Counts:
         detail: dict[str, str | int] = {"event": counter.event, "period": counter.period, "uses": uses}
         self._record(self._made(counter, Event.USES_COUNTED, detail))
         counter.reported(uses)
+        self._done[(counter.session, counter.event)] += uses
 
     def _made(self, counter: UseCounter, event: str, detail: dict[str, str | int]) -> Record:
         return Record(

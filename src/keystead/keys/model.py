@@ -60,12 +60,14 @@ def new_record(key_id: str, now_ms: int) -> DataKeyRecord:
     )
 
 
-def wrapped_under(record: DataKeyRecord, material: KeyMaterial, wrapping_key: bytes, store_id: bytes) -> DataKeyRecord:
+def wrapped_under(
+    record: DataKeyRecord, material: KeyMaterial, wrapping_key: bytes | bytearray, store_id: bytes
+) -> DataKeyRecord:
     """The record with its material wrapped for exactly this state and these dates."""
     return replace(record, wrapped=wrap_key(wrapping_key, material, record.aad(store_id)))
 
 
-def unwrapped(record: DataKeyRecord, wrapping_key: bytes, store_id: bytes) -> KeyMaterial:
+def unwrapped(record: DataKeyRecord, wrapping_key: bytes | bytearray, store_id: bytes) -> KeyMaterial:
     """The key's material.
 
     Raises:
@@ -84,14 +86,14 @@ def unwrapped(record: DataKeyRecord, wrapping_key: bytes, store_id: bytes) -> Ke
         ) from None
 
 
-def counted(record: DataKeyRecord, reserved: int, integrity_key: bytes, store_id: bytes) -> DataKeyRecord:
+def counted(record: DataKeyRecord, reserved: int, integrity_key: bytes | bytearray, store_id: bytes) -> DataKeyRecord:
     """The record with another count and the MAC that binds it."""
     return replace(
         record, reserved=reserved, reserved_mac=_count_mac(integrity_key, store_id, record.reference, reserved)
     )
 
 
-def check_count(record: DataKeyRecord, integrity_key: bytes, store_id: bytes) -> None:
+def check_count(record: DataKeyRecord, integrity_key: bytes | bytearray, store_id: bytes) -> None:
     """Return if the count is one that keystead wrote.
 
     Raises:
@@ -102,5 +104,5 @@ def check_count(record: DataKeyRecord, integrity_key: bytes, store_id: bytes) ->
         raise IntegrityError(f"the message count of data key {record.key_id} was edited", hint="rotate the data key")
 
 
-def _count_mac(integrity_key: bytes, store_id: bytes, reference: bytes, reserved: int) -> bytes:
+def _count_mac(integrity_key: bytes | bytearray, store_id: bytes, reference: bytes, reserved: int) -> bytes:
     return mac(integrity_key, bind("data-key-count", store_id, reference, reserved))

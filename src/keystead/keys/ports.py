@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from keystead.gate import Session
 from keystead.keys.model import DataKeyRecord
 
 
@@ -35,24 +34,11 @@ class RootAccess(Protocol):
     def store_id(self) -> bytes:
         """The store's 16-byte id."""
 
-    def wrapping_key(self) -> bytes:
+    def wrapping_key(self) -> bytearray:
         """The key that wraps data keys; Sealed where the root key is not in memory."""
 
-    def integrity_key(self) -> bytes:
+    def integrity_key(self) -> bytearray:
         """The key of the MACs over what the store keeps in the clear."""
-
-
-class Uses(Protocol):
-    """Counts what is too frequent for a record each."""
-
-    def begin(self, session: Session, event: str, target: str) -> Callable[[], None]:
-        """Open a period for this session, event and target; what counts one use in it.
-
-        The first use of a period has a record before its answer leaves.
-
-        Raises:
-            AuditUnavailable: that record cannot be written.
-        """
 
 
 class Reserve(Protocol):

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
+from keystead.audit.counts import Counts, UseCounter
 from keystead.clock import Clock
 from keystead.crypto.aad import AAD, canonical_aad
 from keystead.crypto.compact import OVERHEAD, MessageKey, check_form
@@ -21,7 +22,7 @@ from keystead.gate import Gate, Session
 from keystead.keys.allowance import Allowance
 from keystead.keys.lifecycle import Use
 from keystead.keys.limits import SALT_MESSAGE_LIMIT
-from keystead.keys.ports import Reserve, Uses
+from keystead.keys.ports import Reserve
 from keystead.keys.ring import KeyRing
 
 PERIOD_SECONDS: Final = 1.0
@@ -86,10 +87,10 @@ class CallerKeys:
 class DataUse:
     """Encrypt and decrypt for one session."""
 
-    def __init__(self, keys: CallerKeys, gate: Gate[Any], uses: Uses, session: Session, clock: Clock) -> None:
+    def __init__(self, keys: CallerKeys, gate: Gate[Any], counts: Counts, session: Session, clock: Clock) -> None:
         self._keys = keys
         self._gate = gate
-        self._uses = uses
+        self._counts = counts
         self._session = session
         self._clock = clock
         self._monotonic = clock.monotonic
@@ -99,12 +100,15 @@ class DataUse:
     def end_period(self) -> None:
         """Check everything again at the next call."""
         self._encrypt_until = self._envelope_until = self._open_until = -1.0
-        self._openers: dict[bytes, tuple[Callable[[bytes, bytes], bytes], Callable[[], None]]] = {}
-        self._envelope_openers: dict[tuple[str, bool], tuple[EnvelopeKey, Callable[[], None]]] = {}
+        self._openers: dict[bytes, tuple[Callable[[bytes, bytes], bytes], UseCounter]] = {}
+        self._envelope_openers: dict[tuple[str, bool], tuple[EnvelopeKey, UseCounter]] = {}
 
     def _begin(self, action: str) -> float:
         self._gate.admit(self._session, action, "data-key/*")
         return self._monotonic() + PERIOD_SECONDS
+
+    def _counter(self, event: str, target: str) -> UseCounter:
+        return self._counts.counter(event, f"data-key/{target}", self._session.id, str(self._session.principal))
 
     # Compact ciphertext v2
 
@@ -116,7 +120,10 @@ class DataUse:
         """
         if self._monotonic() >= self._encrypt_until:
             self._begin_encrypting()
-        self._count_encrypted()
+        counter = self._encrypted
+        counter.tick()
+        if not counter.open:
+            self._counts.resume(counter)
         self._made += 1
         if type(aad) is not bytes:
             aad = canonical_aad(aad)
@@ -129,7 +136,7 @@ class DataUse:
         until = self._begin("data:encrypt")
         key_id, key = self._keys.sealing(self._made)
         self._made = 0
-        self._count_encrypted = self._uses.begin(self._session, "data_encrypted", key_id)
+        self._encrypted = self._counter("data_encrypted", key_id)
         self._seal = key.seal
         self._encrypt_until = until
 
@@ -148,9 +155,12 @@ class DataUse:
         known = self._openers.get(blob[:60]) if type(blob) is bytes and len(blob) >= OVERHEAD else None
         if known is None:
             return self._decrypt_first(blob, aad)
-        known[1]()
+        opened, counter = known
+        counter.tick()
+        if not counter.open:
+            self._counts.resume(counter)
         try:
-            return known[0](blob, aad)
+            return opened(blob, aad)
         except DataError as error:
             self._refused(error)
 
@@ -169,10 +179,10 @@ class DataUse:
             record = ring.by_reference(blob[4:12])
         except KeysteadError as error:
             self._refused(error)
-        count = self._uses.begin(self._session, "data_decrypted", record.key_id)
+        counter = self._counter("data_decrypted", record.key_id)
+        counter.use()
         ring.keep(Purpose.CALLER, key)
-        self._openers[key.prefix] = (key.open, count)
-        count()
+        self._openers[key.prefix] = (key.open, counter)
         return plaintext
 
     def _refused(self, error: KeysteadError) -> NoReturn:
@@ -190,7 +200,7 @@ class DataUse:
         if self._monotonic() >= self._envelope_until:
             self._begin_envelopes()
         self._take()
-        self._count_sealed()
+        self._sealed.use()
         if type(aad) is not bytes:
             aad = canonical_aad(aad)
         return self._seal_envelope(plaintext, aad, self._clock.now_ms())
@@ -198,7 +208,7 @@ class DataUse:
     def _begin_envelopes(self) -> None:
         until = self._begin("data:encrypt")
         key, allowance = self._keys.envelopes()
-        self._count_sealed = self._uses.begin(self._session, "data_encrypted", key.key_id)
+        self._sealed = self._counter("data_encrypted", key.key_id)
         self._take = allowance.take
         self._seal_envelope = key.seal
         self._envelope_until = until
@@ -226,15 +236,15 @@ class DataUse:
             known = self._envelope_openers.get((parts[0], aad is None))
             if known is None:
                 known = self._first_envelope(parts[0], aad is None)
-            known[1]()
+            known[1].use()
             return known[0].open(parts, aad)
         except KeysteadError as error:
             self._refused(error)
 
-    def _first_envelope(self, key_id: str, unchecked: bool) -> tuple[EnvelopeKey, Callable[[], None]]:
+    def _first_envelope(self, key_id: str, unchecked: bool) -> tuple[EnvelopeKey, UseCounter]:
         ring = self._keys.ring
         key = ring.envelope_key(ring.by_id(key_id), Use.PROCESS)
         target = f"{key_id} (aad unchecked)" if unchecked else key_id
-        entry = (key, self._uses.begin(self._session, "data_decrypted", target))
+        entry = (key, self._counter("data_decrypted", target))
         self._envelope_openers[(key_id, unchecked)] = entry
         return entry

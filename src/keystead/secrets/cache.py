@@ -27,7 +27,6 @@ class Entry(NamedTuple):
 class CacheFigures:
     """What the cache did since the node was opened."""
 
-    hits: int = 0
     misses: int = 0
     evicted: int = 0
     stale_served: int = 0
@@ -45,14 +44,17 @@ class ValueCache:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self.figures = CacheFigures()
+        self.token = 0
 
     def get(self, key: Key) -> Entry | None:
         """What is kept under a key; whether it may still be served is for the caller to say."""
         return self._entries.get(key)
 
-    def put(self, key: Key, entry: Entry) -> None:
-        """Keep an entry; the oldest make room."""
+    def put(self, key: Key, entry: Entry, token: int) -> None:
+        """Keep an entry; the oldest make room. Nothing is kept if anything was dropped since `token` was read."""
         with self._lock:
+            if token != self.token:
+                return
             self._remove(key)
             self._entries[key] = entry
             self._by_name.setdefault(key[0], set()).add(key)
@@ -74,6 +76,7 @@ class ValueCache:
     def drop(self, names: list[str]) -> None:
         """Forget everything under these names."""
         with self._lock:
+            self.token += 1
             for name in names:
                 for key in list(self._by_name.get(name, ())):
                     self._remove(key)
@@ -81,6 +84,7 @@ class ValueCache:
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
+            self.token += 1
             self._entries.clear()
             self._by_name.clear()
             self._bytes = 0

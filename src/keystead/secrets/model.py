@@ -119,7 +119,7 @@ def info(head: Head, now_ms: int) -> SecretInfo:
 class Binder:
     """Binds heads and versions to one store by MAC and AAD."""
 
-    def __init__(self, store_id: bytes, integrity_key: bytes) -> None:
+    def __init__(self, store_id: bytes, integrity_key: bytes | bytearray) -> None:
         self._store_id = store_id
         self._store = store_id.hex()
         self._key = integrity_key

@@ -19,13 +19,13 @@ class SqliteDataKeys:
 
     def all(self) -> Sequence[DataKeyRecord]:
         """Every data key, oldest first."""
-        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM data_keys ORDER BY created_ms, rowid")  # noqa: S608
+        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM data_keys ORDER BY created_ms, rowid")
         return [_record(row) for row in rows]
 
     def get(self, key_id: str) -> DataKeyRecord | None:
         """One data key."""
         row = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM data_keys WHERE key_id = ?",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM data_keys WHERE key_id = ?",
             (key_id,),
         ).fetchone()
         return None if row is None else _record(row)
@@ -33,7 +33,7 @@ class SqliteDataKeys:
     def insert(self, record: DataKeyRecord) -> None:
         """Add a data key and raise the keys generation."""
         self._connection.execute(
-            f"INSERT INTO data_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"INSERT INTO data_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             _row(record),
         )
         self._raise()

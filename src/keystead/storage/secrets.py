@@ -17,7 +17,7 @@ _HEAD = (
 _HEAD_LENGTH = 15
 _VERSION = "v.version, v.key_reference, v.created_ms, v.expires_ms, v.encoding, v.ciphertext, v.destroyed_ms"
 _JOIN = (
-    f"SELECT {_HEAD}, {_VERSION} FROM secrets s LEFT JOIN secret_versions v"  # noqa: S608 - constants only
+    f"SELECT {_HEAD}, {_VERSION} FROM secrets s LEFT JOIN secret_versions v"
     " ON v.name = s.name AND v.version = s.current"
 )
 _BATCH = 500
@@ -31,7 +31,7 @@ class SqliteSecrets:
 
     def head(self, name: str) -> Head | None:
         """The head of a secret."""
-        row = self._connection.execute(f"SELECT {_HEAD} FROM secrets s WHERE s.name = ?", (name,)).fetchone()  # noqa: S608
+        row = self._connection.execute(f"SELECT {_HEAD} FROM secrets s WHERE s.name = ?", (name,)).fetchone()
         return None if row is None else Head(*row)
 
     def current(self, name: str) -> tuple[Head, VersionRow | None] | None:
@@ -51,7 +51,7 @@ class SqliteSecrets:
     def version(self, name: str, version: int) -> VersionRow | None:
         """One version."""
         row = self._connection.execute(
-            f"SELECT {_VERSION} FROM secret_versions v WHERE v.name = ? AND v.version = ?",  # noqa: S608
+            f"SELECT {_VERSION} FROM secret_versions v WHERE v.name = ? AND v.version = ?",
             (name, version),
         ).fetchone()
         return None if row is None else VersionRow(*row)
@@ -59,7 +59,7 @@ class SqliteSecrets:
     def versions(self, name: str) -> list[VersionRow]:
         """All versions of a secret, oldest first."""
         rows = self._connection.execute(
-            f"SELECT {_VERSION} FROM secret_versions v WHERE v.name = ? ORDER BY v.version",  # noqa: S608
+            f"SELECT {_VERSION} FROM secret_versions v WHERE v.name = ? ORDER BY v.version",
             (name,),
         )
         return [VersionRow(*row) for row in rows]
@@ -104,7 +104,7 @@ class SqliteSecrets:
             where.append("EXISTS (SELECT 1 FROM secret_tags t WHERE t.tag = ? AND t.value = ? AND t.name = s.name)")
             values += [tag, value]
         rows = self._connection.execute(
-            f"SELECT {_HEAD} FROM secrets s WHERE {' AND '.join(where)} ORDER BY s.name LIMIT ?",  # noqa: S608
+            f"SELECT {_HEAD} FROM secrets s WHERE {' AND '.join(where)} ORDER BY s.name LIMIT ?",
             (*values, limit),
         )
         return [Head(*row) for row in rows]
@@ -137,7 +137,7 @@ class SqliteSecrets:
     def counts(self, now_ms: int) -> tuple[int, int]:
         """How many secrets there are that were not deleted, and how many of them have expired."""
         row = self._connection.execute(
-            f"SELECT count(*), coalesce(sum(s.expires_ms <= ?), 0) FROM secrets s WHERE {_PRESENT}",  # noqa: S608
+            f"SELECT count(*), coalesce(sum(s.expires_ms <= ?), 0) FROM secrets s WHERE {_PRESENT}",
             (now_ms,),
         ).fetchone()
         return int(row[0]), int(row[1])

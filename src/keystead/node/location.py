@@ -1,0 +1,92 @@
+"""Where a store is: from a url, a path, the environment, or `.keystead/` here and upwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from keystead.errors import StoreNotFound, UsageError
+
+FOLDER: Final = ".keystead"
+DATABASE: Final = "keystead.db"
+URL_VARIABLE: Final = "KEYSTEAD_URL"
+AUDIT_VARIABLE: Final = "KEYSTEAD_AUDIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The absolute paths of one store. `folder` holds what lies beside the database; `explicit`: it was named."""
+
+    database: Path
+    folder: Path
+    audit: Path
+    explicit: bool
+
+    @property
+    def is_folder_store(self) -> bool:
+        """Whether the store is a `.keystead/` folder and not a file with a name of its own."""
+        return self.database.name == DATABASE
+
+
+def in_folder(folder: Path, environment: Mapping[str, str], *, explicit: bool) -> Location:
+    """The store of a `.keystead/` folder."""
+    folder = folder.absolute()
+    return Location(folder / DATABASE, folder, _audit(environment, folder / "audit"), explicit)
+
+
+def locate(url: str | Path | None, environment: Mapping[str, str], here: Path) -> Location:
+    """The store that a url or path names; without one, KEYSTEAD_URL, else `.keystead/` in `here` or above it.
+
+    A url is `sqlite:///path` (four slashes: absolute), a plain path of a file, or one of a folder.
+
+    Raises:
+        StoreNotFound: nothing was named and no folder has a `.keystead/`.
+        UsageError: a url of another kind.
+    """
+    named = url if url is not None else environment.get(URL_VARIABLE) or None
+    if named is not None:
+        path = _path(named)
+        path = path if path.is_absolute() else here / path
+        if path.is_dir() or path.name == FOLDER:
+            return in_folder(path, environment, explicit=True)
+        folder = path.parent.absolute()
+        database = path.absolute()
+        audit = folder / "audit" if path.name == DATABASE else database.with_name(database.name + ".audit")
+        return Location(database, folder, _audit(environment, audit), True)
+    looked_at = []
+    for folder in (here.absolute(), *here.absolute().parents):
+        looked_at.append(str(folder))
+        if (folder / FOLDER).is_dir():
+            return in_folder(folder / FOLDER, environment, explicit=False)
+    raise StoreNotFound(
+        f"no {FOLDER}/ in {looked_at[0]} or any folder above it",
+        looked_at=tuple(looked_at),
+        hint="keystead init makes one here; or name a store by its url or in KEYSTEAD_URL",
+    )
+
+
+def _audit(environment: Mapping[str, str], default: Path) -> Path:
+    named = environment.get(AUDIT_VARIABLE)
+    return Path(named).absolute() if named else default
+
+
+def _path(url: str | Path) -> Path:
+    if isinstance(url, Path):
+        return url
+    scheme, separator, rest = url.partition(":")
+    if separator and scheme in ("sqlite", "file"):
+        if rest.startswith("///"):
+            return Path(unquote(rest[3:]))
+        if not rest.startswith("//"):
+            return Path(unquote(rest))
+        raise UsageError(f"{scheme}: urls name a path", hint="write sqlite:///relative/path or sqlite:////absolute")
+    if separator and rest.startswith("//"):
+        raise UsageError(
+            f"keystead cannot open {scheme}: urls", hint="give sqlite:///path, or the path of a file or folder"
+        )
+    if not url:
+        raise UsageError("the store's url is empty", hint="give sqlite:///path, a path, or nothing")
+    return Path(url)

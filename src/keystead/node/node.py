@@ -1,0 +1,340 @@
+"""One running process on one store: assembly, and what its services share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from keystead.access.policy import OwnerPolicy
+from keystead.access.principal import Principal
+from keystead.access.session import Session
+from keystead.audit.counts import Counts
+from keystead.audit.journal import Journal
+from keystead.clock import Clock
+from keystead.crypto.material import KeyMaterial, random_bytes
+from keystead.errors import KeysteadError, OperatorError, StoreBusy, StoreUnavailable
+from keystead.gate import Entry, Gate
+from keystead.keys.lifecycle import KeyState
+from keystead.keys.manage import DataKeyManager
+from keystead.keys.ring import KeyRing
+from keystead.keys.use import CallerKeys, DataUse
+from keystead.node.location import Location
+from keystead.node.recorder import Recorder, node_name
+from keystead.node.root import RootHolder
+from keystead.node.settings import Settings
+from keystead.node.ticker import Ticker
+from keystead.seal.provider import Slot
+from keystead.secrets.cache import ValueCache
+from keystead.secrets.model import Binder
+from keystead.secrets.read import SecretReader
+from keystead.secrets.sweep import Sweeper
+from keystead.secrets.write import SecretWriter
+from keystead.storage.audit import AuditRows, StoreAudit
+from keystead.storage.data_keys import SqliteDataKeys
+from keystead.storage.secrets import SqliteSecrets
+from keystead.storage.sqlite import SqliteStore
+from keystead.storage.store_row import SqliteRevocations, SqliteStoreRow
+
+JOURNAL_SYNC_SECONDS = 5.0
+
+
+class Node:
+    """An open store and what is shared by the services on it. Made by `keystead.node.opening`."""
+
+    def __init__(
+        self,
+        location: Location,
+        settings: Settings,
+        clock: Clock,
+        store: SqliteStore,
+        journal: Journal,
+        audit_rows: StoreAudit,
+        root: RootHolder,
+    ) -> None:
+        self.location = location
+        self.settings = settings
+        self.clock = clock
+        self.store = store
+        self.journal = journal
+        self.audit_rows = audit_rows
+        self.root = root
+        self.name = node_name()
+        self.sessions: dict[str, Session] = {}
+        self.notices: list[str] = []
+        self.stale_since: float | None = None
+        self._ended: list[Callable[[], None]] = []
+        self._binder: Binder | None = None
+        self._fresh_until = -1.0
+        self._refresh_lock = threading.Lock()
+        self._generation = 0
+        self._keys_generation = -1
+        self._synced_at = clock.monotonic()
+        self._swept_at = clock.now_ms()
+        self.closed = False
+        self.opened_slot: Slot | None = None
+        self.ticker = Ticker(self._tick, self._background_failed)
+        self.recorder = Recorder(journal, self.name, clock, self.ticker.wake)
+        self.system = Session.start(Principal("system", "node"), clock.now_ms())
+        self.ring = KeyRing(root, lambda: SqliteDataKeys(store.read()))
+        self.gate: Gate[Any] = Gate(OwnerPolicy(), self.recorder, self.write, self.refresh, new_operation_id)
+        self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name)
+        self.cache = ValueCache()
+        self.caller_keys = CallerKeys(self.ring, clock, self._reserve, self.ticker.soon)
+        self._assemble()
+
+    def _assemble(self) -> None:
+        self.sweeper = Sweeper(
+            self.gate,
+            self.binder,
+            self._read_secrets,
+            SqliteSecrets,
+            self.clock,
+            self.settings.destroy_expired_after_ms,
+            self._secrets_changed,
+        )
+        self.reader = SecretReader(
+            self.gate, self.ring, self.binder, self._read_secrets, self.clock, self._expire_quietly
+        )
+        self.writer = SecretWriter(
+            self.gate, self.ring, self.binder, SqliteSecrets, self.clock, self._secrets_changed, self._scrub
+        )
+        self.data_keys = DataKeyManager(
+            self.gate,
+            self.ring,
+            self.root,
+            SqliteDataKeys,
+            self.clock,
+            self.settings.data_key_max_age_ms,
+            self._versions_under,
+            self._destroy_versions,
+            self.store.checkpoint,
+            self._keys_changed,
+        )
+
+    # What the rooms are given
+
+    def binder(self) -> Binder:
+        """What binds heads and versions to this store; Sealed where the root key is gone."""
+        key = self.root.integrity_key()
+        if self._binder is None:
+            self._binder = Binder(self.root.store_id, key)
+        return self._binder
+
+    def _read_secrets(self) -> SqliteSecrets:
+        return SqliteSecrets(self.store.read())
+
+    @contextmanager
+    def write(self, operation_id: str = "") -> Iterator[Any]:
+        """A transaction; the outbox rows that the disk has in the journal are cleared on the way."""
+        moved = self.journal.confirmed()
+        with self.store.write(operation_id=operation_id) as connection:
+            if moved:
+                AuditRows(connection).delete(moved)
+            yield connection
+        if moved:
+            self.journal.forget(moved)
+
+    def record(self, session: Session, event: str, target: str, **detail: str | int) -> None:
+        """A record of something that happened in a service, such as a configuration that was loaded."""
+        self.recorder.append(Entry(session.id, str(session.principal), event, target, detail=dict(detail)))
+
+    def system_record(self, event: str, target: str, **detail: str | int) -> None:
+        """A record of what the node itself did."""
+        self.record(self.system, event, target, **detail)
+
+    def adopt_root(self, root: KeyMaterial) -> None:
+        """Hold a new root key that this process just put into the store."""
+        row = SqliteStoreRow(self.store.read()).get()
+        if row is not None:
+            self.root.unseal(row.store_id, root, row.integrity_wrapped)
+            self._binder = None
+            self._keys_changed()
+
+    def data_use(self, session: Session) -> DataUse:
+        """Encryption and decryption for one session; it is told of changes until the node closes."""
+        use = DataUse(self.caller_keys, self.gate, self.counts, session, self.clock)
+        self._ended.append(use.end_period)
+        return use
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back whenever what was kept of keys or secrets may not be used any more."""
+        self._ended.append(callback)
+
+    def _reserve(self, key_id: str, wanted: int) -> int:
+        with self.write() as connection:
+            return self.data_keys.reserve(connection, key_id, wanted)
+
+    def _versions_under(self, transaction: Any, reference: bytes) -> list[tuple[str, int]]:
+        connection = self.store.read() if transaction is None else transaction
+        return list(SqliteSecrets(connection).under_key(reference))
+
+    def _destroy_versions(self, transaction: Any, versions: list[tuple[str, int]]) -> None:
+        rows, now = SqliteSecrets(transaction), self.clock.now_ms()
+        for name, version in versions:
+            rows.destroy_version(name, version, now)
+        SqliteStoreRow(transaction).raise_generation()
+
+    # Changes, mine and others'
+
+    def _secrets_changed(self, names: list[str]) -> None:
+        self.cache.drop(names)
+        self._end_periods()
+
+    def _keys_changed(self) -> None:
+        self.cache.clear()
+        self.caller_keys.drop()
+        self._fresh_until = -1.0
+        self._keys_generation = -1
+        self.refresh()
+        self._end_periods()
+
+    def _end_periods(self) -> None:
+        for end in self._ended:
+            end()
+
+    def _scrub(self) -> None:
+        if not self.store.checkpoint():
+            self.ticker.soon(lambda: None if self.store.checkpoint() else self.ticker.wake())
+
+    def _expire_quietly(self, name: str) -> None:
+        try:
+            self.sweeper.expire(self.system, name)
+        except OperatorError:
+            # The reader refuses the value all the same; the sweeper records it once the store can be written.
+            self.ticker.wake()
+
+    @property
+    def generation(self) -> int:
+        """The store's generation as last seen."""
+        return self._generation
+
+    def refresh(self) -> None:
+        """Ask the store, at most once a freshness interval, what other processes changed.
+
+        Raises:
+            StoreNotFound: the store was removed or replaced.
+            StoreBusy, StoreUnavailable: it has not answered for longer than the stale grace.
+        """
+        now = self.clock.monotonic()
+        if now < self._fresh_until:
+            return
+        with self._refresh_lock:
+            if now < self._fresh_until:
+                return
+            self.store.check_present()
+            try:
+                with self.store.translated():
+                    generation, keys_generation = SqliteStoreRow(self.store.read()).generations()
+                    changed = generation != self._generation
+                    if changed:
+                        self._see_changes(keys_generation)
+            except (StoreBusy, StoreUnavailable):
+                self._tolerate(now)
+            else:
+                self._generation = generation
+                self.stale_since = None
+            self._fresh_until = now + self.settings.freshness_ms / 1000
+
+    def _see_changes(self, keys_generation: int) -> None:
+        live = [session.id for session in self.sessions.values() if not session.ended]
+        for session_id in SqliteRevocations(self.store.read()).among(live) if live else ():
+            self.sessions[session_id].end()
+        if keys_generation != self._keys_generation:
+            self.ring.reload()
+            self.caller_keys.drop()
+            self._keys_generation = keys_generation
+
+    def _tolerate(self, now: float) -> None:
+        if self.stale_since is None:
+            self.stale_since = now
+            self.notices.append("the store does not answer: what is held is served for a bounded time")
+        if now - self.stale_since > self.settings.stale_grace_ms / 1000:
+            raise StoreUnavailable(
+                f"the store {self.location.database} has not answered for longer than the stale grace",
+                hint="bring it back; nothing is served from memory any more",
+            )
+
+    # The ticker
+
+    def _tick(self) -> bool:
+        """What is done once a second while there is activity; whether there may be more to do."""
+        if self.closed or self.root.sealed:
+            return False
+        self.counts.flush()
+        now = self.clock.monotonic()
+        busy = False
+        if now - self._synced_at >= JOURNAL_SYNC_SECONDS:
+            self._synced_at = now
+            self.journal.checkpoint()
+        else:
+            busy = True
+        if self.clock.now_ms() - self._swept_at >= self.settings.sweep_interval_ms:
+            self._swept_at = self.clock.now_ms()
+            self.maintain()
+        return busy
+
+    def maintain(self) -> None:
+        """Sweep what expired, rotate the data key if that is due, and go on with unfinished scrubbing."""
+        self.refresh()
+        self.sweeper.sweep(self.system)
+        for record in self.ring.records():
+            if record.state is KeyState.SCRUBBING:
+                self.data_keys.finish_scrubbing(self.system, record)
+            elif record.state is KeyState.ACTIVE:
+                due = self.data_keys.describe(record).rotation_due
+                if due is not None:
+                    self.data_keys.rotate(self.system, if_active=record.key_id, reason=due)
+
+    def _background_failed(self, error: BaseException) -> None:
+        code = error.code if isinstance(error, KeysteadError) else "internal"
+        entry = Entry(self.system.id, str(self.system.principal), "kms_error", "node", "failed")
+        entry.detail = {"error": type(error).__name__, "code": code}
+        try:
+            self.recorder.append(entry)
+        except OperatorError:
+            self.notices.append(f"background work failed: {type(error).__name__}")
+
+    # The end
+
+    def open_session(self, principal: Principal) -> Session:
+        """A session for a service; recorded."""
+        session = Session.start(principal, self.clock.now_ms())
+        self.sessions[session.id] = session
+        return session
+
+    def end_session(self, session_id: str) -> None:
+        """End a session of this process, if it is one."""
+        session = self.sessions.get(session_id)
+        if session is not None:
+            session.end()
+        self._end_periods()
+
+    def operations(self, session_id: str) -> int:
+        """How many records and counted uses a session has left."""
+        return self.recorder.operations(session_id) + self.counts.total(session=session_id)
+
+    def close(self) -> None:
+        """End every session, write the last counts and a closing checkpoint, forget the keys."""
+        if self.closed:
+            return
+        self.closed = True
+        self.ticker.stop()
+        try:
+            self.counts.flush()
+            self.journal.close()
+        finally:
+            for session in self.sessions.values():
+                session.end()
+            self._end_periods()
+            self.cache.clear()
+            self.ring.forget()
+            self.root.seal()
+            self._binder = None
+            self.store.close()
+
+
+def new_operation_id() -> str:
+    """A random id that names one change, also where its outcome is unknown."""
+    return f"op_{random_bytes(12).hex()}"

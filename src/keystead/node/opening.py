@@ -1,0 +1,286 @@
+"""Opening a store, and making one: credential, slot, audit log, in an order that leaves nothing half done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from keystead.access.principal import Principal
+from keystead.audit.checkpoints import AuditKeys
+from keystead.audit.journal import Journal
+from keystead.audit.outbox import highest_sequence, recover_outbox
+from keystead.clock import Clock, SystemClock
+from keystead.crypto import selftest
+from keystead.crypto.material import KeyMaterial, random_bytes
+from keystead.errors import (
+    KeysteadError,
+    MasterKeyMissing,
+    OperatorError,
+    RollbackDetected,
+    StoreExists,
+    StoreNotFound,
+    StoreUnavailable,
+)
+from keystead.gate import Entry
+from keystead.keys.manage import DataKeyManager
+from keystead.node.location import Location, locate
+from keystead.node.node import Node, new_operation_id
+from keystead.node.recorder import Recorder, node_name
+from keystead.node.root import RootHolder, wrap_integrity_key
+from keystead.node.settings import Settings, environment, load_settings
+from keystead.seal.credential import Credential
+from keystead.seal.master_key import MasterKey
+from keystead.seal.provider import make_slot, root_check
+from keystead.seal.providers.recovery import RecoveryKit
+from keystead.seal.slots import open_any
+from keystead.seal.sources import find_credential
+from keystead.storage.audit import AuditRows, StoreAudit
+from keystead.storage.schema import migrate
+from keystead.storage.sqlite import SqliteStore
+from keystead.storage.store_row import SqliteSlots, SqliteStoreRow, StoreRow
+
+GITIGNORE: Final = ".gitignore"
+_LOG = logging.getLogger("keystead")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How to open: `credential` is a master key's text or a credential; None looks in every source."""
+
+    url: str | Path | None = None
+    credential: str | Credential | None = None
+    principal: Principal | None = None
+    settings: Settings | None = None
+    clock: Clock | None = None
+    prompt: Callable[[], str] | None = None
+    environment: Mapping[str, str] | None = None
+    here: Path | None = None
+    accept_rollback: bool = False
+
+
+def open_node(how: Opening) -> Node:
+    """Open the store; one that was named explicitly, together with a master key, is made where it is missing.
+
+    Raises:
+        StoreNotFound, StoreUnavailable, SchemaTooNew, MasterKeyMissing, MasterKeyInvalid, WrongMasterKey,
+        IntegrityError, RollbackDetected, AuditUnavailable: nothing was changed.
+    """
+    selftest.run()
+    variables = environment() if how.environment is None else how.environment
+    location = locate(how.url, variables, how.here or Path.cwd())
+    clock = how.clock or SystemClock()
+    if is_missing(location, clock):
+        return _make_if_told(how, location, variables, clock)
+    store, journal, rows = _open_files(location, how, clock)
+    try:
+        found = find_credential(
+            environment=variables, argument=how.credential, store_folder=location.folder, prompt=how.prompt
+        )
+        node = _unseal(how, location, clock, store, journal, rows, found.credential)
+    except KeysteadError as error:
+        _record_failed_start(journal, clock, error)
+        journal.close()
+        store.close()
+        raise
+    node.notices += found.notes
+    _settle(node, how)
+    node.notices += [f"the key was found in {found.source}"]
+    return node
+
+
+def is_missing(location: Location, clock: Clock) -> bool:
+    """Whether there is no store yet: no file, or one that was never finished."""
+    if not location.database.exists() or location.database.stat().st_size == 0:
+        return True
+    store = SqliteStore(location.database, clock)
+    try:
+        migrate_only_unfinished = _has_store_row(store)
+    finally:
+        store.close()
+    return not migrate_only_unfinished
+
+
+def _has_store_row(store: SqliteStore) -> bool:
+    with store.translated():
+        connection = store.read()
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return not tables or "store" not in tables or SqliteStoreRow(connection).get() is not None
+
+
+def _make_if_told(how: Opening, location: Location, variables: Mapping[str, str], clock: Clock) -> Node:
+    if not location.explicit:
+        raise StoreNotFound(
+            f"{location.folder} holds no store", looked_at=(str(location.folder),), hint="keystead init makes one there"
+        )
+    try:
+        found = find_credential(
+            environment=variables, argument=how.credential, store_folder=location.folder, prompt=how.prompt
+        )
+    except MasterKeyMissing as error:
+        raise StoreNotFound(
+            f"there is no store at {location.database}, and no master key to make one with",
+            looked_at=(str(location.database),),
+            hint="check the path; or give a master key (keystead generate-master-key), or use keystead init",
+        ) from error
+    node = create_node(location, found.credential, how=how, clock=clock)
+    node.notices.append(f"a new store was made at {location.database}")
+    return node
+
+
+def _open_files(location: Location, how: Opening, clock: Clock) -> tuple[SqliteStore, Journal, StoreAudit]:
+    store = SqliteStore(location.database, clock)
+    migrate(store, clock)
+    rows = StoreAudit(store)
+    settings = how.settings or load_settings(location.folder)
+    journal = Journal.open(location.audit, node=node_name(), clock=clock, heads=rows, fsync=settings.audit_fsync)
+    return store, journal, rows
+
+
+def _unseal(
+    how: Opening,
+    location: Location,
+    clock: Clock,
+    store: SqliteStore,
+    journal: Journal,
+    rows: StoreAudit,
+    credential: Credential,
+) -> Node:
+    with store.translated():
+        row = SqliteStoreRow(store.read()).get()
+        slots = SqliteSlots(store.read()).all()
+    if row is None:
+        raise StoreUnavailable(f"{location.database} is no finished store", hint="keystead init")
+    opened = open_any(slots, credential, store_id=row.store_id.hex(), root_check=row.root_check)
+    root = RootHolder()
+    root.unseal(row.store_id, opened.root, row.integrity_wrapped)
+    settings = how.settings or load_settings(location.folder)
+    node = Node(location, settings, clock, store, journal, rows, root)
+    node.opened_slot = opened.slot
+    return node
+
+
+def _settle(node: Node, how: Opening) -> None:
+    """What an unsealed node does before it serves: the audit log is unlocked, settled and compared with the store."""
+    try:
+        keys = AuditKeys(*node.root.audit_keys())
+        node.journal.unlock(keys)
+        recover_outbox(node.journal, node.audit_rows)
+        _check_rollback(node, how.accept_rollback)
+        node.ring.reload()
+        node.refresh()
+        node.system_record("kms_initialized", "store", slot=node.opened_slot.id if node.opened_slot else "")
+        if any(record.state.value == "scrubbing" for record in node.ring.records()):
+            node.ticker.soon(node.maintain)
+    except BaseException as error:
+        if isinstance(error, KeysteadError):
+            _record_failed_start(node.journal, node.clock, error)
+        node.close()
+        raise
+
+
+def _check_rollback(node: Node, accept: bool) -> None:
+    witnessed = highest_sequence(node.location.audit)
+    known = node.audit_rows.last_number()
+    if witnessed <= known:
+        return
+    if not accept:
+        raise RollbackDetected(
+            f"the store {node.location.database} is older than its audit log: the log knows {witnessed} changes, the "
+            f"store {known}",
+            hint="if an old copy was put back on purpose: keystead audit accept-rollback; if not, find out who did",
+        )
+    with node.store.write() as connection:
+        AuditRows(connection).raise_number(witnessed)
+    node.system_record("rollback_accepted", "store", store=known, log=witnessed)
+
+
+def _record_failed_start(journal: Journal, clock: Clock, error: KeysteadError) -> None:
+    entry = Entry("", "", "kms_error", "store", "failed")
+    entry.detail = {"error": type(error).__name__, "code": error.code}
+    try:
+        Recorder(journal, node_name(), clock, lambda: None).append(entry)
+    except OperatorError:
+        _LOG.error("kms_error %s, and the audit log cannot be written", error.code)
+
+
+def create_node(
+    location: Location,
+    credential: Credential,
+    *,
+    how: Opening,
+    clock: Clock,
+    recovery: RecoveryKit | None = None,
+    store_id: bytes | None = None,
+) -> Node:
+    """Make a store whose first slot is `credential`, and a second one of `recovery`, and open it.
+
+    Raises:
+        StoreExists: there is one.
+        UsageError: a passphrase that is too weak.
+        StoreUnavailable, AuditUnavailable: the folder cannot be written.
+    """
+    if not is_missing(location, clock):
+        raise StoreExists(f"there is a store at {location.database}", hint="open it, or choose another place")
+    prepare_folder(location)
+    store = SqliteStore(location.database, clock)
+    store.create_file()
+    migrate(store, clock)
+    store_id = store_id or random_bytes(16)
+    root_key, integrity = KeyMaterial.generate(), KeyMaterial.generate()
+    now = clock.now_ms()
+    label = "master key" if isinstance(credential, MasterKey) else credential.kind
+    slots = [make_slot(root_key, credential, store_id=store_id.hex(), label=label, now_ms=now)]
+    if recovery is not None:
+        slots.append(make_slot(root_key, recovery, store_id=store_id.hex(), label="recovery kit", now_ms=now))
+    wrapped = wrap_integrity_key(root_key, integrity, store_id)
+    root = RootHolder()
+    root.unseal(store_id, root_key, wrapped)
+    rows = StoreAudit(store)
+    settings = how.settings or load_settings(location.folder)
+    journal = Journal.open(location.audit, node=node_name(), clock=clock, heads=rows, fsync=settings.audit_fsync)
+    node = Node(location, settings, clock, store, journal, rows, root)
+    operation_id = new_operation_id()
+    entry = Entry(node.system.id, str(node.system.principal), "store_created", "store", operation_id=operation_id)
+    entry.detail = {"database": str(location.database), "slots": len(slots)}
+    with store.write(operation_id=operation_id) as connection:
+        row = SqliteStoreRow(connection)
+        if row.get() is not None:
+            raise StoreExists(f"another process just made the store at {location.database}", hint="open it")
+        row.insert(StoreRow(store_id, now, 1, root_check(root_key), wrapped, 1, 1))
+        for slot in slots:
+            SqliteSlots(connection).insert(slot)
+        _first_data_key(node.data_keys, connection)
+        queued = node.recorder.enqueue(connection, [entry])
+    node.recorder.committed(queued)
+    node.opened_slot = slots[0]
+    _settle(node, how)
+    return node
+
+
+def _first_data_key(data_keys: DataKeyManager, connection: object) -> None:
+    data_keys.add_first(connection)
+
+
+def prepare_folder(location: Location) -> None:
+    """Make the store's folder (0700) with a `.gitignore` holding `*`, whatever the umask.
+
+    Raises:
+        StoreUnavailable: it cannot be made.
+    """
+    try:
+        if location.is_folder_store:
+            location.folder.mkdir(parents=True, exist_ok=True)
+            location.folder.chmod(0o700)
+            ignore = location.folder / GITIGNORE
+            if not ignore.exists():
+                ignore.write_text("*\n")
+        elif not location.folder.is_dir():
+            raise StoreUnavailable(f"the folder {location.folder} does not exist", hint="make it, or check the path")
+    except OSError as error:
+        raise StoreUnavailable(f"cannot make {location.folder}", why=error.strerror or "") from None
+
+
+__all__ = ["Opening", "create_node", "is_missing", "open_node", "prepare_folder"]

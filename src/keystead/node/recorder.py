@@ -1,0 +1,136 @@
+"""From a gate's entry to the audit log, the standard logger and the application's callbacks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from keystead.audit.journal import Journal
+from keystead.audit.log import log_event
+from keystead.audit.record import Event, Record
+from keystead.clock import Clock
+from keystead.errors import AuditUnavailable, UsageError
+from keystead.gate import Entry
+from keystead.storage.audit import AuditRows
+
+Callback = Callable[[dict[str, Any]], None]
+Queued = list[tuple[int, bytes, Entry]]
+
+
+class Recorder:
+    """The recorder of one node. `woken` is called when a record was written, so that the disk is asked in time."""
+
+    def __init__(self, journal: Journal, node: str, clock: Clock, woken: Callable[[], None]) -> None:
+        self._journal = journal
+        self._node = node
+        self._clock = clock
+        self._woken = woken
+        self._callbacks: dict[str, tuple[Callback, ...]] = {}
+        self._operations: Counter[str] = Counter()
+
+    def ready(self) -> None:
+        """Return if a record can be written.
+
+        Raises:
+            AuditUnavailable: none can.
+        """
+        self._journal.ready()
+
+    def append(self, entry: Entry) -> None:
+        """Write a record to the journal now."""
+        self._journal.append(self._content(entry))
+        self._woken()
+        self._tell(entry)
+
+    def append_record(self, record: Record) -> None:
+        """Write a record that was made elsewhere, such as a count."""
+        self._journal.append(record.content())
+        self._woken()
+        log_event(record.event, record.target, record.outcome, record.detail)
+
+    def enqueue(self, transaction: sqlite3.Connection, entries: list[Entry]) -> Queued:
+        """Put records into the outbox of a transaction."""
+        chain, rows = self._journal.chain, AuditRows(transaction)
+        queued = []
+        for entry in entries:
+            content = self._content(entry)
+            queued.append((rows.enqueue(chain, content), content, entry))
+        return queued
+
+    def committed(self, queued: Any) -> None:
+        """The transaction is durable: move its records to the journal.
+
+        They are safe in the outbox whatever happens here; what cannot be moved now is moved before the next change.
+        """
+        for number, content, _ in queued:
+            try:
+                self._journal.append_outbox(number, content)
+            except AuditUnavailable:
+                logging.getLogger("keystead").warning("audit record %s waits in the store's outbox", number)
+        self._woken()
+        for _, _, entry in queued:
+            self._tell(entry)
+
+    def _content(self, entry: Entry) -> bytes:
+        return Record(
+            self._clock.now_ms(),
+            self._node,
+            entry.session,
+            entry.principal,
+            entry.event,
+            entry.target,
+            entry.outcome,
+            "",
+            entry.operation_id,
+            entry.detail,
+        ).content()
+
+    def _tell(self, entry: Entry) -> None:
+        self._operations[entry.session] += 1
+        log_event(entry.event, entry.target, entry.outcome, entry.detail)
+        for callback in self._callbacks.get(entry.event, ()):
+            facts = {
+                "event": entry.event,
+                "target": entry.target,
+                "outcome": entry.outcome,
+                "session": entry.session,
+                "principal": entry.principal,
+                "detail": dict(entry.detail),
+            }
+            try:
+                callback(facts)
+            except Exception:
+                logging.getLogger("keystead").exception("a callback on %s failed; nothing else changed", entry.event)
+
+    def operations(self, session_id: str) -> int:
+        """How many records a session has left here."""
+        return self._operations[session_id]
+
+    def on_event(self, names: str | Iterable[str], callback: Callback) -> Callable[[], None]:
+        """Call back after a record of one of these events was written; what ends that again.
+
+        Raises:
+            UsageError: a name that no event has.
+        """
+        wanted = [names] if isinstance(names, str) else list(names)
+        known = {event.value for event in Event}
+        for name in wanted:
+            if name not in known:
+                raise UsageError(f"no event is named {name!r}", hint=f"events are {', '.join(sorted(known))}")
+        for name in wanted:
+            self._callbacks[name] = (*self._callbacks.get(name, ()), callback)
+
+        def end() -> None:
+            for name in wanted:
+                self._callbacks[name] = tuple(kept for kept in self._callbacks.get(name, ()) if kept is not callback)
+
+        return end
+
+
+def node_name() -> str:
+    """What tells this process from others in the audit log: host and process id."""
+    return f"{os.uname().nodename}:{os.getpid()}"

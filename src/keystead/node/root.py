@@ -1,0 +1,91 @@
+"""The root key of an open node and what is derived of it; gone after `seal`."""
+
+from __future__ import annotations
+
+from keystead.crypto.aad import bind
+from keystead.crypto.material import KeyMaterial
+from keystead.crypto.wrapping import unwrap_key, wrap_key
+from keystead.errors import DecryptionError, IntegrityError, Sealed
+from keystead.seal.root import audit_mac_key, audit_signing_seed, head_mac_key, wrapping_key
+
+
+def wrap_integrity_key(root: KeyMaterial, integrity: KeyMaterial, store_id: bytes) -> bytes:
+    """The store's integrity key, wrapped under its root key."""
+    return wrap_key(wrapping_key(root).view(), integrity, bind("integrity-key", store_id))
+
+
+class RootHolder:
+    """Holds the root key and the integrity key while the node is unsealed."""
+
+    def __init__(self) -> None:
+        self._store_id: bytes | None = None
+        self._root: KeyMaterial | None = None
+        self._wrapping: KeyMaterial | None = None
+        self._integrity: KeyMaterial | None = None
+        self._heads: KeyMaterial | None = None
+
+    def unseal(self, store_id: bytes, root: KeyMaterial, integrity_wrapped: bytes) -> None:
+        """Hold this root key.
+
+        Raises:
+            IntegrityError: the integrity key does not open under it.
+        """
+        wrapping = wrapping_key(root)
+        try:
+            integrity = unwrap_key(wrapping.view(), integrity_wrapped, bind("integrity-key", store_id))
+        except DecryptionError:
+            raise IntegrityError("the store's integrity key is damaged", hint="restore a backup elsewhere") from None
+        self.seal()
+        self._store_id, self._root, self._wrapping, self._integrity = store_id, root, wrapping, integrity
+        self._heads = head_mac_key(integrity)
+
+    def seal(self) -> None:
+        """Overwrite the keys."""
+        for material in (self._root, self._wrapping, self._integrity, self._heads):
+            if material is not None:
+                material.forget()
+        self._root = self._wrapping = self._integrity = self._heads = None
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the root key is not in memory."""
+        return self._root is None
+
+    @property
+    def store_id(self) -> bytes:
+        """The store's 16-byte id."""
+        if self._store_id is None:
+            raise _sealed()
+        return self._store_id
+
+    def root(self) -> KeyMaterial:
+        """The root key; Sealed where it is not in memory."""
+        if self._root is None:
+            raise _sealed()
+        return self._root
+
+    def integrity(self) -> KeyMaterial:
+        """The integrity key; Sealed where it is not in memory."""
+        if self._integrity is None:
+            raise _sealed()
+        return self._integrity
+
+    def wrapping_key(self) -> bytearray:
+        """The key that wraps data keys."""
+        if self._wrapping is None:
+            raise _sealed()
+        return self._wrapping.view()
+
+    def integrity_key(self) -> bytearray:
+        """The key of the MACs over what the store keeps in the clear."""
+        if self._heads is None:
+            raise _sealed()
+        return self._heads.view()
+
+    def audit_keys(self) -> tuple[bytes, bytes]:
+        """The MAC key and the signing seed of the audit log."""
+        return audit_mac_key(self.integrity()), audit_signing_seed(self.integrity())
+
+
+def _sealed() -> Sealed:
+    return Sealed("the store is sealed: its root key is not in memory", hint="open it again with a master key")

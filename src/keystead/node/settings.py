@@ -1,0 +1,95 @@
+"""How one node is set up: defaults, `keystead.toml`, the environment. The only reader of the environment for a node."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from keystead.clock import parse_duration
+from keystead.errors import ConfigurationError, UsageError
+
+FILE: Final = "keystead.toml"
+DEFAULT_IMPORT_NAMES: Final = ("JWT_SECRET", "MONGODB_URI", "REDIS_URL", "ENCRYPTION_MASTER_KEY")
+_DAY_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a node. Lengths are in ms; in `keystead.toml` they are text such as `90d`.
+
+    `data_key_max_age_ms`: a data key rotates by itself at this age. `rotation_grace_ms`: how long `previous` can be
+    read. `destroy_expired_after_ms`: from expiry to destruction. `freshness_ms`: how old this process's knowledge of
+    other processes' changes may be; 0 asks the store each time. `stale_grace_ms`: how long cached values are served
+    while the store is busy. `audit_fsync`: `os`, or `group` to wait for the disk at each record. `record_each_use`:
+    a record for each cached read and use of a data key in the place of counts. `import_names`: what
+    `SecretsManager.initialize` imports.
+    """
+
+    data_key_max_age_ms: int = 90 * _DAY_MS
+    rotation_grace_ms: int = _DAY_MS
+    destroy_expired_after_ms: int = 7 * _DAY_MS
+    sweep_interval_ms: int = 60_000
+    freshness_ms: int = 1_000
+    stale_grace_ms: int = 300_000
+    audit_fsync: Literal["os", "group"] = "os"
+    record_each_use: bool = False
+    import_names: tuple[str, ...] = DEFAULT_IMPORT_NAMES
+
+
+def environment() -> Mapping[str, str]:
+    """The process's environment, as it is now."""
+    return os.environ
+
+
+def load_settings(folder: Path) -> Settings:
+    """The settings of a store: the defaults, changed by `keystead.toml` beside its folder or in it.
+
+    Raises:
+        ConfigurationError: the file is no TOML, or has a name or value that is not known; all problems at once.
+    """
+    for path in (folder.parent / FILE, folder / FILE):
+        if path.is_file():
+            return _from_file(path)
+    return Settings()
+
+
+def _from_file(path: Path) -> Settings:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path.absolute()} is not TOML: {error}", hint="mend the line it names") from None
+    problems: dict[str, str] = {}
+    changes: dict[str, Any] = {}
+    known = {field.name for field in fields(Settings)}
+    for name, value in table.items():
+        field = f"{name}_ms" if f"{name}_ms" in known else name
+        if field not in known or name.endswith("_ms"):
+            problems[name] = f"is not a setting; known are {', '.join(sorted(n.removesuffix('_ms') for n in known))}"
+            continue
+        try:
+            changes[field] = _converted(field, name, value)
+        except UsageError as error:
+            problems[name] = error.message
+    if problems:
+        raise ConfigurationError(f"{path.absolute()} cannot be used", problems=problems)
+    return replace(Settings(), **changes)
+
+
+def _converted(field: str, name: str, value: Any) -> Any:
+    if field.endswith("_ms"):
+        return parse_duration(value, what=name, allow_zero=True)
+    if field == "import_names":
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise UsageError("must be a list of names")
+        return tuple(value)
+    if field == "record_each_use":
+        if not isinstance(value, bool):
+            raise UsageError("must be true or false")
+        return value
+    if value not in ("os", "group"):
+        raise UsageError("must be os or group")
+    return value

@@ -1,0 +1,76 @@
+"""The one background thread of a node: asleep until there is something to do, and then once a second.
+
+Nothing that is promised depends on it: expiry, revocation and freshness are checked where values are read. It writes
+counts, asks the disk to confirm the journal, sweeps, rotates what is due, and runs what was handed to it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+TICK_SECONDS: Final = 1.0
+
+
+class Ticker:
+    """Calls `tick` once a second while it was woken since, and jobs at once."""
+
+    def __init__(self, tick: Callable[[], bool], on_error: Callable[[BaseException], None]) -> None:
+        self._tick = tick
+        self._on_error = on_error
+        self._start_lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._wake = threading.Event()
+        self._poke = threading.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """There is something to do at the next tick."""
+        if self._thread is None or self._pid != os.getpid():
+            self._start()
+        self._wake.set()
+
+    def soon(self, job: Callable[[], None]) -> None:
+        """Run a job in the background now."""
+        self._jobs.append(job)
+        self.wake()
+        self._poke.set()
+
+    def _start(self) -> None:
+        with self._start_lock:
+            if self._stopping or (self._thread is not None and self._pid == os.getpid()):
+                return
+            self._pid = os.getpid()
+            self._wake, self._poke = threading.Event(), threading.Event()
+            self._thread = threading.Thread(target=self._run, name="keystead", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        busy = False
+        while not self._stopping:
+            if not busy:
+                self._wake.wait()
+            self._wake.clear()
+            self._poke.wait(TICK_SECONDS)
+            self._poke.clear()
+            try:
+                while self._jobs and not self._stopping:
+                    self._jobs.popleft()()
+                busy = not self._stopping and self._tick()
+            except Exception as error:  # the thread outlives what it runs, and says what failed
+                busy = True
+                self._on_error(error)
+
+    def stop(self) -> None:
+        """End the thread and wait for what it is doing."""
+        self._stopping = True
+        self._wake.set()
+        self._poke.set()
+        thread = self._thread
+        if thread is not None and self._pid == os.getpid() and thread is not threading.current_thread():
+            thread.join(timeout=10)

@@ -1,0 +1,91 @@
+"""What `keystead.connect()` gives: the services on one store, opened together and closed together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from keystead.clock import Clock
+from keystead.node.settings import Settings
+from keystead.seal.credential import Credential
+from keystead.services.config_loader import ConfigLoader
+from keystead.services.kms import KMSService
+from keystead.services.secrets_manager import SecretsManager
+
+T = TypeVar("T")
+
+
+class Connection:
+    """An open store: `.kms`, `.secrets`, `.config(Schema)`, `.config_loader(Schema)`. A context manager."""
+
+    def __init__(self, kms: KMSService, cache_ttl: float | timedelta | str = 300) -> None:
+        self.kms = kms
+        self.secrets = SecretsManager(kms, cache_ttl)
+
+    def config_loader(
+        self,
+        schema: type[T] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        env_file: str | Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> ConfigLoader[Any]:
+        """A loader whose loading is recorded here; `load(connection.secrets)` fills it."""
+
+        def record(summary: Mapping[str, str | int]) -> None:
+            self.kms.node.record(
+                self.kms._session,
+                "configuration_loaded",
+                "config",
+                **summary,
+            )
+
+        return ConfigLoader(schema, env=env, env_file=env_file, overrides=overrides, _record=record)  # type: ignore[arg-type]
+
+    def config(self, schema: type[T], **sources: Any) -> T:
+        """The loaded instance of a schema; `sources` are the keyword arguments of `config_loader`.
+
+        Raises:
+            ConfigurationError: every problem at once, never with a value.
+        """
+        loaded: T = self.config_loader(schema, **sources).load(self.secrets)
+        return loaded
+
+    def close(self) -> None:
+        """Close the services and the store. Closing again changes nothing."""
+        self.kms.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(
+    url: str | Path | None = None,
+    *,
+    master_key: str | Credential | None = None,
+    principal: str | None = None,
+    cache_ttl: float | timedelta | str = 300,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    prompt: Callable[[], str] | None = None,
+    accept_rollback: bool = False,
+) -> Connection:
+    """Open a store; arguments and errors as for `KMSService` and its `initialize`."""
+    kms = KMSService(
+        url,
+        master_key=master_key,
+        principal=principal,
+        settings=settings,
+        clock=clock,
+        prompt=prompt,
+        accept_rollback=accept_rollback,
+    )
+    return Connection(kms.initialize(), cache_ttl)

@@ -1,0 +1,150 @@
+"""Encrypting and decrypting a caller's data: envelopes v1, compact ciphertexts v2, streams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, BinaryIO, Literal, overload
+
+from keystead.crypto.aad import AAD
+from keystead.crypto.compact import TEXT_PREFIX, from_text
+from keystead.crypto.envelope import Envelope
+from keystead.errors import UsageError
+from keystead.keys.stream import decrypt_stream, encrypt_stream
+from keystead.services.session_face import SessionFace
+
+Format = Literal["v1", "v2"]
+
+
+class DataOperations(SessionFace):
+    """The data methods of `KMSService`."""
+
+    def encrypt(self, data: bytes, *, aad: AAD = None) -> bytes:
+        """A compact ciphertext v2 of `data`, bound to `aad`. It is 88 bytes longer than the data.
+
+        Raises:
+            UsageError: data that is not bytes, or an AAD of another kind than bytes, text or a mapping of texts.
+            SessionEnded, Denied, AuditUnavailable: nothing was encrypted.
+        """
+        return self._use.encrypt(data, aad)
+
+    def decrypt(self, blob: bytes, *, aad: AAD = None) -> bytes:
+        """The plaintext of a compact ciphertext v2; `aad` must be the one given at encryption.
+
+        Raises:
+            EnvelopeError: the form is wrong; `field` names the part.
+            DecryptionError: it does not authenticate; nothing tells why.
+            KeyStateError: its data key was destroyed, or may not decrypt.
+        """
+        return self._use.decrypt(blob, aad)
+
+    def encrypt_many(self, items: Iterable[bytes], *, aad: AAD = None) -> list[bytes]:
+        """A compact ciphertext of each item, all bound to the same `aad`."""
+        encrypt = self._use.encrypt
+        return [encrypt(item, aad) for item in items]
+
+    def decrypt_many(self, blobs: Iterable[bytes], *, aad: AAD = None) -> list[bytes]:
+        """The plaintext of each compact ciphertext; the first that fails ends it."""
+        decrypt = self._use.decrypt
+        return [decrypt(blob, aad) for blob in blobs]
+
+    def encrypt_data(self, plaintext: str | bytes, *, aad: AAD = None) -> Envelope:
+        """An envelope v1 of text or bytes, as a dict that `json.dumps` takes.
+
+        Raises:
+            KeyExhausted: no message is left under the data key, and the store cannot be asked for more.
+            UsageError, SessionEnded, Denied, AuditUnavailable.
+        """
+        if isinstance(plaintext, str):
+            plaintext = plaintext.encode()
+        elif not isinstance(plaintext, bytes):
+            raise UsageError("plaintext must be text or bytes")
+        return self._use.seal_envelope(plaintext, aad)
+
+    @overload
+    def decrypt_data(
+        self,
+        envelope: Mapping[str, Any] | str | bytes,
+        *,
+        aad: AAD = None,
+        encoding: str = "utf-8",
+        require_aad: bool = False,
+    ) -> str: ...
+
+    @overload
+    def decrypt_data(
+        self, envelope: Mapping[str, Any] | str | bytes, *, aad: AAD = None, encoding: None, require_aad: bool = False
+    ) -> bytes: ...
+
+    def decrypt_data(
+        self,
+        envelope: Mapping[str, Any] | str | bytes,
+        *,
+        aad: AAD = None,
+        encoding: str | None = "utf-8",
+        require_aad: bool = False,
+    ) -> str | bytes:
+        """The plaintext of an envelope v1, given as mapping or JSON text; `encoding=None` gives bytes.
+
+        With `aad=None` the envelope's own AAD is accepted and the use recorded as unchecked; `require_aad=True` refuses
+        that. Any other AAD, `""` included, must be the one given at encryption.
+
+        Raises:
+            EnvelopeError: the form is wrong; `field` names the field.
+            DecryptionError: it does not authenticate; nothing tells why.
+            DataKeyNotFound: the envelope was made by another store.
+            UsageError: an AAD is required and missing, or the plaintext is not text of that encoding.
+        """
+        plaintext = self._use.open_envelope(envelope, aad, require_aad=require_aad)
+        if encoding is None:
+            return plaintext
+        try:
+            return plaintext.decode(encoding)
+        except (UnicodeDecodeError, LookupError):
+            raise UsageError(f"the plaintext is not {encoding} text", hint="pass encoding=None for bytes") from None
+
+    def reencrypt(self, x: bytes | str | Mapping[str, Any], *, aad: AAD = None, to: Format | None = None) -> Any:
+        """The same plaintext under the active data key, in the format of `x` unless `to` names one.
+
+        `x` is a compact ciphertext (bytes, or its text form) or an envelope (mapping, or JSON text).
+
+        Raises:
+            The errors of `decrypt` and `decrypt_data`; UsageError for another `to`.
+        """
+        if to not in (None, "v1", "v2"):
+            raise UsageError("to must be v1 or v2")
+        if isinstance(x, str) and x.startswith(TEXT_PREFIX):
+            x = from_text(x)
+        is_compact = isinstance(x, bytes) and not x.lstrip().startswith(b"{")
+        if is_compact:
+            plaintext = self._use.decrypt(x, aad)  # type: ignore[arg-type]
+        else:
+            plaintext = self._use.open_envelope(x, aad)
+        if (to or ("v2" if is_compact else "v1")) == "v2":
+            return self._use.encrypt(plaintext, aad)
+        return self._use.seal_envelope(plaintext, aad)
+
+    def encrypt_stream(
+        self, source: str | os.PathLike[str] | BinaryIO, target: str | os.PathLike[str] | BinaryIO, *, aad: AAD = None
+    ) -> int:
+        """Encrypt a file of any size in constant memory; how many bytes were read.
+
+        `source` and `target` are paths or binary file objects. A path is written whole or not at all.
+
+        Raises:
+            UsageError, FileUnavailable, SessionEnded, Denied.
+        """
+        return encrypt_stream(self._node.gate, self._node.ring, self._session, (source, target), aad)
+
+    def decrypt_stream(
+        self, source: str | os.PathLike[str] | BinaryIO, target: str | os.PathLike[str] | BinaryIO, *, aad: AAD = None
+    ) -> int:
+        """Decrypt what `encrypt_stream` wrote; how many bytes were written.
+
+        To a path nothing is left of a failed decryption; to a file object only verified chunks are written, and the
+        error comes at the end where the end is missing.
+
+        Raises:
+            EnvelopeError, DecryptionError, KeyStateError, FileUnavailable.
+        """
+        return decrypt_stream(self._node.gate, self._node.ring, self._session, (source, target), aad)

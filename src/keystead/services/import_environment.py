@@ -1,0 +1,129 @@
+"""Bringing an application's secrets from the environment into the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from keystead.errors import CallerError, DataError, KeysteadError, SecretNotFound, UsageError, VersionConflict
+from keystead.secrets.names import Reference, check_name
+from keystead.secrets.read import Found
+from keystead.secrets.write import Put, Value
+from keystead.services.kms import KMSService
+
+Conflicts = Literal["store", "environment", "error"]
+_LOG = logging.getLogger("keystead")
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What became of each name; `failed` maps names to why, never to a value."""
+
+    imported: list[str] = field(default_factory=list)
+    present: list[str] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def refused_variable(name: str) -> bool:
+    """Whether a variable is one of keystead's own, which never becomes a secret."""
+    return name.startswith(("KMS_MASTER_KEY", "KMS_PASSPHRASE", "KEYSTEAD_"))
+
+
+def import_environment(
+    kms: KMSService,
+    variables: Mapping[str, str],
+    names: Iterable[str],
+    prefix: str | None,
+    conflicts: Conflicts,
+) -> ImportReport:
+    """Import each name once; what the store holds is compared and kept, unless `conflicts` says otherwise.
+
+    Raises:
+        UsageError: an empty prefix, or another policy. VersionConflict: `conflicts="error"` and one differs.
+    """
+    if conflicts not in ("store", "environment", "error"):
+        raise UsageError('conflicts must be "store", "environment" or "error"')
+    if prefix == "":
+        raise UsageError("the prefix is empty", hint="the whole environment is never imported; name what is")
+    chosen = list(names)
+    if prefix is not None:
+        chosen += sorted(name for name in variables if name.startswith(prefix) and not refused_variable(name))
+    report = ImportReport()
+    given = _given(variables, chosen, report)
+    held = kms.node.reader.get_many(kms._session, [Reference(name) for name in given])
+    new: dict[str, Value] = {}
+    for name, value in given.items():
+        _sort(report, new, name, value, held[Reference(name)], conflicts)
+    _store(kms, new, report, conflicts)
+    for name in report.conflicts:
+        _LOG.warning("secrets_manager_conflict %s: store and environment differ, the %s wins", name, conflicts)
+    return report
+
+
+def _given(variables: Mapping[str, str], names: list[str], report: ImportReport) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        value = variables.get(name)
+        if refused_variable(name):
+            report.failed[name] = "is a variable of keystead's own"
+        elif value is None:
+            report.absent.append(name)
+        elif not value:
+            report.failed[name] = "is empty"
+        else:
+            try:
+                given[check_name(name)] = value
+            except UsageError as error:
+                report.failed[name] = error.message
+    return given
+
+
+def _sort(
+    report: ImportReport,
+    new: dict[str, Value],
+    name: str,
+    value: str,
+    held: Found | KeysteadError,
+    conflicts: Conflicts,
+) -> None:
+    if isinstance(held, Found):
+        if held.value == value:
+            report.present.append(name)
+            return
+        report.conflicts.append(name)
+        if conflicts == "error":
+            version = held.value.version
+            raise VersionConflict(
+                f"secret {name} differs between store and environment",
+                expected=0,
+                current=version,
+                hint="take it out of one of them",
+            )
+        if conflicts == "environment":
+            new[name] = value
+    elif isinstance(held, SecretNotFound):
+        new[name] = value
+    else:
+        report.failed[name] = held.message
+
+
+def _store(kms: KMSService, new: dict[str, Value], report: ImportReport, conflicts: Conflicts) -> None:
+    """All in one transaction; where that is refused, one by one, so that a bad one stops no other."""
+    if not new:
+        return
+    node, session = kms.node, kms._session
+    put = Put(grace_ms=node.settings.rotation_grace_ms, if_absent=conflicts == "store")
+    try:
+        report.imported += [info.name for info in node.writer.store(session, new, put)]
+        return
+    except (CallerError, DataError):
+        pass
+    for name, value in new.items():
+        try:
+            report.imported += [info.name for info in node.writer.store(session, {name: value}, put)]
+        except (CallerError, DataError) as error:
+            report.failed[name] = error.message

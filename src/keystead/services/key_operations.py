@@ -1,0 +1,122 @@
+"""Data keys, key slots, sessions: the administration methods of `KMSService`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from keystead.access.session import check_session_id
+from keystead.keys.manage import Affected, DataKeyInfo
+from keystead.node.slots import SlotManager
+from keystead.seal.credential import Credential
+from keystead.seal.slots import SlotInfo
+from keystead.services.session_face import SessionFace
+from keystead.storage.store_row import SqliteRevocations
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session of this process. `started_ms` is ms since the epoch; `operations` counts its audit records' uses."""
+
+    id: str
+    principal: str
+    started_ms: int
+    ended: bool
+    operations: int
+
+
+class SlotOperations:
+    """`kms.slots`: what opens the store."""
+
+    def __init__(self, face: SessionFace) -> None:
+        self._face = face
+
+    def _manager(self) -> SlotManager:
+        return SlotManager(self._face._node)
+
+    def list(self) -> tuple[SlotInfo, ...]:
+        """Every key slot, oldest first."""
+        return self._manager().listing(self._face._session)
+
+    def add(self, credential: Credential, *, label: str) -> SlotInfo:
+        """Add a slot by which `credential` opens the store; no secret is rewritten.
+
+        Raises:
+            UsageError: a bad label or a weak passphrase. Conflict: there is a slot of this credential.
+        """
+        return self._manager().add(self._face._session, credential, label)
+
+    def remove(self, which: str) -> SlotInfo:
+        """Remove a slot by id, unique beginning of it, or label; the last one stays.
+
+        Raises:
+            SlotNotFound, UsageError, KeyStateError.
+        """
+        return self._manager().remove(self._face._session, which)
+
+
+class KeyOperations(SessionFace):
+    """The administration methods of `KMSService`."""
+
+    def rotate_data_key(self) -> DataKeyInfo:
+        """Make a new active data key; the former one only decrypts from now on."""
+        return self._node.data_keys.rotate(self._session)
+
+    def list_data_keys(self) -> list[DataKeyInfo]:
+        """Every data key, oldest first, without material."""
+        return self._node.data_keys.listing(self._session)
+
+    def affected_by_destroying(self, id: str) -> Affected:  # noqa: A002 - the field's name
+        """What destroying a data key would make unreadable here. Raises DataKeyNotFound."""
+        return self._node.data_keys.affected(self._session, id)
+
+    def destroy_data_key(self, id: str) -> DataKeyInfo:  # noqa: A002 - the field's name
+        """Destroy a data key and every stored version under it. There is no undo.
+
+        Copies of the store made earlier stay readable by whoever holds a slot of that time. The answer's state is
+        `scrubbing` while another process's reader keeps the bytes in the write-ahead log; the node goes on by itself.
+
+        Raises:
+            DataKeyNotFound; KeyStateError for the active key and a destroyed one.
+        """
+        return self._node.data_keys.destroy(self._session, id)
+
+    def rekey(
+        self, credentials: Mapping[str, Credential] | None = None, *, drop: Iterable[str] = ()
+    ) -> tuple[SlotInfo, ...]:
+        """Make a new root key and rewrap the data keys; no secret is rewritten.
+
+        `credentials` maps slot ids to what opens them; every slot is either opened or in `drop`. After a leak, rotate
+        the data key too: old copies of the store still yield the old ones.
+
+        Raises:
+            UsageError, WrongMasterKey, DecryptionError: nothing was changed.
+        """
+        return SlotManager(self._node).rekey(self._session, credentials or {}, list(drop))
+
+    def sessions(self) -> list[SessionInfo]:
+        """The sessions of this process."""
+        node = self._node
+        with node.gate.read(self._session, "session:list", "session/*", "sessions_listed"):
+            return [
+                SessionInfo(
+                    session.id,
+                    str(session.principal),
+                    session.started_ms,
+                    session.ended,
+                    node.operations(session.id),
+                )
+                for session in node.sessions.values()
+            ]
+
+    def revoke_session(self, id: str) -> None:  # noqa: A002 - the field's name
+        """End a session of this or any other process on the store, which sees it within one second.
+
+        Raises:
+            UsageError: not a session's id.
+        """
+        node = self._node
+        check_session_id(id)
+        with node.gate.change(self._session, "session:revoke", f"session/{id}", "session_revoked") as change:
+            SqliteRevocations(change.transaction).insert(id, node.clock.now_ms())
+        node.end_session(id)

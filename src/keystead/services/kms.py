@@ -1,0 +1,116 @@
+"""KMSService: master key, data keys, envelopes, secrets at rest, sessions, status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from keystead.access.principal import local_principal
+from keystead.clock import Clock
+from keystead.node.node import Node
+from keystead.node.opening import Opening, open_node
+from keystead.node.settings import Settings
+from keystead.seal.credential import Credential
+from keystead.services.data_operations import DataOperations
+from keystead.services.key_operations import KeyOperations, SlotOperations
+from keystead.services.secret_operations import SecretOperations
+from keystead.services.status import Status, read_status
+
+
+class KMSService(DataOperations, SecretOperations, KeyOperations):
+    """The key management service on one store, bound to one session.
+
+    `url` is `sqlite:///path`, a path, or None to look for `.keystead/` here and upwards. `master_key` is base64 text or
+    a credential; None looks in `KMS_MASTER_KEY`, `KMS_MASTER_KEY_FILE`, the `.env` beside the store, its `master.key`,
+    and for a passphrase. `principal` names who acts; by default the operating-system user.
+
+    Nothing is opened before `initialize`.
+    """
+
+    def __init__(
+        self,
+        url: str | Path | None = None,
+        *,
+        master_key: str | Credential | None = None,
+        principal: str | None = None,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        prompt: Callable[[], str] | None = None,
+        accept_rollback: bool = False,
+    ) -> None:
+        self._how = Opening(url, master_key, None, settings, clock, prompt, None, None, accept_rollback)
+        self._principal = local_principal(principal)
+        self._owns_node = True
+        self.slots = SlotOperations(self)
+
+    @classmethod
+    def on(cls, node: Node, *, principal: str | None = None) -> Self:
+        """A service on a node that is open already; closing the service leaves the node open."""
+        service = cls(principal=principal)
+        service._owns_node = False
+        service._bind(node)
+        return service
+
+    def initialize(self) -> Self:
+        """Open the store and a session on it. A second call changes nothing.
+
+        Raises:
+            StoreNotFound, StoreUnavailable, SchemaTooNew, MasterKeyMissing, MasterKeyInvalid, WrongMasterKey,
+            IntegrityError, RollbackDetected, AuditUnavailable.
+        """
+        if self._opened is None or self._opened.closed:
+            self._bind(open_node(self._how))
+        return self
+
+    def _bind(self, node: Node) -> None:
+        self._opened = node
+        self._bound = node.open_session(self._principal)
+        self._data = node.data_use(self._bound)
+
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know about how the store was opened, never with a value."""
+        return list(self._node.notices)
+
+    @property
+    def node(self) -> Node:
+        """The open node, for assembly of further services on it."""
+        return self._node
+
+    @property
+    def session_id(self) -> str:
+        """The id of this service's session."""
+        return self._session.id
+
+    def on_event(self, names: str | Iterable[str], callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Call back after the audit record of one of these events was written; what ends that again.
+
+        A callback that fails changes nothing. Raises UsageError for a name that no event has.
+        """
+        return self._node.recorder.on_event(names, callback)
+
+    def get_status(self) -> Status:
+        """Figures about the store, its keys, secrets and sessions, the cache and the audit log."""
+        if self._opened is None:
+            return Status()
+        return read_status(self._opened, self._session)
+
+    def close(self) -> None:
+        """End the session; a service that opened its store closes it. Closing again changes nothing."""
+        if self._opened is None or self._bound is None:
+            return
+        self._bound.end()
+        if self._data is not None:
+            self._data.end_period()
+        if self._owns_node:
+            self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self.initialize()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,359 @@
+"""SecretsManager: secrets as an application wants them, imported, cached, read in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from keystead.audit.counts import UseCounter
+from keystead.clock import parse_duration
+from keystead.errors import KeysteadError, SecretNotFound, StoreBusy, StoreUnavailable, UsageError
+from keystead.keys.use import PERIOD_SECONDS
+from keystead.node.node import Node
+from keystead.node.settings import environment
+from keystead.secrets.cache import Entry, Key
+from keystead.secrets.labels import KEEP, Keep, is_expired
+from keystead.secrets.model import SecretInfo
+from keystead.secrets.names import Reference, environment_name, parse_reference
+from keystead.secrets.read import Found
+from keystead.secrets.value import SecretValue
+from keystead.secrets.write import Value
+from keystead.services.import_environment import Conflicts, ImportReport, import_environment, refused_variable
+from keystead.services.kms import KMSService
+from keystead.services.manager_status import SecretsStatus
+from keystead.services.secret_operations import TTL, Page
+
+MISSING: Final = object()
+
+
+class SecretsManager:
+    """Cached reads and the import of an application's secrets, on an open `KMSService`.
+
+    `cache_ttl` is seconds, a timedelta or text such as `5m`: how long a value is served without asking the store for it
+    again. Changes made by any process on the machine are seen within one second all the same.
+    """
+
+    def __init__(self, kms: KMSService, cache_ttl: float | timedelta | str = 300) -> None:
+        self.kms = kms
+        self._cache_ttl = _seconds(cache_ttl)
+        self._environment: Mapping[str, str] | None = None
+        self._report = ImportReport()
+        self._fallbacks: dict[str, str] = {}
+        self._hot: dict[str, tuple[SecretValue, float, UseCounter]] = {}
+        self._watching: object = None
+        self._monotonic: Callable[[], float] = lambda: 0.0
+
+    # Start
+
+    def initialize(
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        names: Iterable[str] | None = None,
+        prefix: str | None = None,
+        conflicts: Conflicts = "store",
+    ) -> ImportReport:
+        """Import the application's secrets from the environment into the store, and get ready to serve them.
+
+        `env` is the process's environment unless told; `names` the list `import_names` in `keystead.toml` unless told;
+        `prefix` adds every variable that begins with it. Where store and environment differ, the store wins and the
+        report says so; `conflicts` may be `environment` or `error` in its place. A name whose secret expired, was
+        deleted or destroyed is not brought back. One bad secret never stops the start: it is named in the report.
+
+        Raises:
+            UsageError: an empty prefix. VersionConflict: `conflicts="error"` and one differs.
+            StoreBusy, StoreUnavailable, AuditUnavailable.
+        """
+        node = self._watch()
+        self._environment = env
+        variables = environment() if env is None else env
+        wanted = tuple(node.settings.import_names if names is None else names)
+        self._report = import_environment(self.kms, variables, wanted, prefix, conflicts)
+        node.record(
+            self.kms._session,
+            "secrets_manager_initialized",
+            "secrets",
+            imported=len(self._report.imported),
+            failed=len(self._report.failed),
+            conflicts=len(self._report.conflicts),
+        )
+        return self._report
+
+    def _watch(self) -> Node:
+        node = self.kms.node
+        if self._watching is not node:
+            self._watching = node
+            self._monotonic = node.clock.monotonic
+            node.on_change(self._hot.clear)
+        return node
+
+    # Reading
+
+    def get_secret(
+        self, name: str, default: Any = MISSING, *, version: int | None = None, label: str | None = None
+    ) -> Any:
+        """The value of a secret, a `SecretValue`; `default` where the store never held it and no variable has it.
+
+        A name that the store never held falls back to the environment variable of that name, announced.
+
+        Raises:
+            SecretNotFound: nobody has it, and there is no default.
+            SecretExpired, SecretDeleted, IntegrityError, StoreBusy, StoreUnavailable: never answered by a fallback.
+        """
+        hot = self._hot.get(name)
+        if hot is not None and self._monotonic() < hot[1] and version is None and label is None:
+            counter = hot[2]
+            counter.tick()
+            if not counter.open:
+                self.kms.node.counts.resume(counter)
+            return hot[0]
+        try:
+            return self._read(Reference(name, version, label))  # type: ignore[arg-type]
+        except SecretNotFound:
+            if version is None and label is None:
+                fallback = self._fall_back(name)
+                if fallback is not None:
+                    return fallback
+            if default is MISSING:
+                raise
+            return default
+
+    def _read(self, reference: Reference) -> SecretValue:
+        node, session = self._watch(), self.kms._session
+        node.gate.admit(session, "secret:read", f"secret/{reference.name}")
+        key: Key = (reference.name, reference.version, reference.label)
+        kept = node.cache.get(key)
+        if kept is not None and self._may_serve(kept, node):
+            return self._hit(key, kept)
+        with node.cache.loading(key):
+            kept = node.cache.get(key)
+            if kept is not None and self._may_serve(kept, node):
+                return self._hit(key, kept)
+            return self._miss(key, kept)
+
+    def _may_serve(self, kept: Entry, node: Node) -> bool:
+        return (
+            kept.generation == node.generation
+            and self._monotonic() - kept.read_at < self._cache_ttl
+            and not is_expired(kept.found.until_ms, node.clock.now_ms())
+        )
+
+    def _hit(self, key: Key, kept: Entry) -> SecretValue:
+        node = self._watch()
+        token = node.cache.token
+        session = self.kms._session
+        counter = node.counts.use("cache_hit", f"secret/{key[0]}", session.id, str(session.principal))
+        if key[1] is None and key[2] is None:
+            self._heat(key[0], kept, counter, token)
+        return kept.found.value
+
+    def _heat(self, name: str, kept: Entry, counter: UseCounter, token: int) -> None:
+        """Serve the name without any check for the rest of the period, if nothing changed meanwhile."""
+        node = self._watch()
+        now = self._monotonic()
+        until = min(now + min(PERIOD_SECONDS, node.settings.freshness_ms / 1000), kept.read_at + self._cache_ttl)
+        if kept.found.until_ms is not None:
+            until = min(until, now + (kept.found.until_ms - node.clock.now_ms()) / 1000)
+        self._hot[name] = (kept.found.value, until, counter)
+        if node.cache.token != token:
+            self._hot.pop(name, None)
+
+    def _miss(self, key: Key, stale: Entry | None) -> SecretValue:
+        node = self._watch()
+        node.cache.figures.misses += 1
+        token, generation, now = node.cache.token, node.generation, self._monotonic()
+        try:
+            found = node.reader.get(self.kms._session, *key)
+        except (StoreBusy, StoreUnavailable) as error:
+            return self._serve_stale(key, stale, error)
+        node.cache.put(key, Entry(found, generation, now), token)
+        return found.value
+
+    def _serve_stale(self, key: Key, stale: Entry | None, error: KeysteadError) -> SecretValue:
+        """What is held, while the store is busy: bounded in time, announced, never expired or revoked."""
+        node = self._watch()
+        grace = node.settings.stale_grace_ms / 1000
+        usable = (
+            stale is not None
+            and self._monotonic() - stale.read_at < self._cache_ttl + grace
+            and not is_expired(stale.found.until_ms, node.clock.now_ms())
+        )
+        if stale is None or not usable:
+            raise error
+        node.cache.figures.stale_served += 1
+        node.record(self.kms._session, "stale_served", f"secret/{key[0]}", code=error.code)
+        return stale.found.value
+
+    def _fall_back(self, name: str) -> SecretValue | None:
+        """The environment's value of a name that the store has never held; announced, and counted in the status."""
+        node = self._watch()
+        variable = environment_name(name)
+        variables = environment() if self._environment is None else self._environment
+        value = variables.get(variable)
+        if not value or refused_variable(variable) or node.reader.held(name):
+            return None
+        if name not in self._fallbacks:
+            self._fallbacks[name] = variable
+        node.record(self.kms._session, "environment_fallback", f"secret/{name}", variable=variable)
+        return SecretValue(value, name=name)
+
+    def get_secrets(
+        self, names: Sequence[str], *, missing: Literal["raise", "skip"] = "raise"
+    ) -> dict[str, SecretValue]:
+        """The values of many secrets (`NAME`, `NAME#3`, `NAME#previous`), in one query for those not cached.
+
+        With `missing="skip"` a name that was never held, and that no variable has, is left out; what expired, was
+        deleted or is denied raises all the same.
+        """
+        if missing not in ("raise", "skip"):
+            raise UsageError('missing must be "raise" or "skip"')
+        node = self._watch()
+        values: dict[str, SecretValue] = {}
+        wanted = {text: parse_reference(text) for text in names}
+        unread: list[Reference] = []
+        node.gate.admit(self.kms._session, "secret:read", "secret/*")
+        for text, reference in wanted.items():
+            key: Key = (reference.name, reference.version, reference.label)
+            kept = node.cache.get(key)
+            if kept is not None and self._may_serve(kept, node):
+                values[text] = self._hit(key, kept)
+            else:
+                unread.append(reference)
+        answers = self._read_many(unread) if unread else {}
+        for text, reference in wanted.items():
+            if text not in values:
+                value = self._answer(reference, answers[reference], missing)
+                if value is not None:
+                    values[text] = value
+        return {text: values[text] for text in names if text in values}
+
+    def _read_many(self, references: list[Reference]) -> dict[Reference, Found | KeysteadError]:
+        node = self._watch()
+        token, generation, now = node.cache.token, node.generation, self._monotonic()
+        node.cache.figures.misses += len(references)
+        answers: dict[Reference, Found | KeysteadError] = node.reader.get_many(self.kms._session, references)
+        for reference, answer in answers.items():
+            if isinstance(answer, Found):
+                key: Key = (reference.name, reference.version, reference.label)
+                node.cache.put(key, Entry(answer, generation, now), token)
+        return answers
+
+    def _answer(self, reference: Reference, answer: Found | KeysteadError, missing: str) -> SecretValue | None:
+        if isinstance(answer, Found):
+            return answer.value
+        if not isinstance(answer, SecretNotFound):
+            raise answer
+        if reference.version is None and reference.label is None:
+            fallback = self._fall_back(reference.name)
+            if fallback is not None:
+                return fallback
+        if missing == "raise" or self._watch().reader.held(reference.name):
+            raise answer
+        return None
+
+    # Changing
+
+    def set_secret(
+        self,
+        name: str,
+        value: Value | None = None,
+        *,
+        ttl: TTL = KEEP,
+        ttl_days: int | None = None,
+        tags: Mapping[str, str] | Keep | None = KEEP,
+        generate: str | None = None,
+        expected_version: int | None = None,
+    ) -> SecretInfo:
+        """Store a new version of a secret; arguments and errors as for `KMSService.store_secret`."""
+        return self.kms.store_secret(
+            name,
+            value,
+            ttl=ttl,
+            ttl_days=ttl_days,
+            tags=tags,
+            generate=generate,
+            expected_version=expected_version,
+        )
+
+    def rotate_secret(
+        self, name: str, new_value: Value | None = None, *, expected_version: int | None = None
+    ) -> SecretInfo:
+        """Make a new version the current one; arguments and errors as for `KMSService.rotate_secret`."""
+        return self.kms.rotate_secret(name, new_value, expected_version=expected_version)
+
+    def list_secrets(
+        self,
+        prefix: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        expired: bool | None = None,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page[SecretInfo]:
+        """A page of secrets without values; arguments and errors as for `KMSService.list_secrets`."""
+        return self.kms.list_secrets(prefix, tags, expired, limit=limit, after=after)
+
+    def clear_cache(self) -> None:
+        """Forget every cached value; the next read asks the store."""
+        node = self._watch()
+        node.cache.clear()
+        self._hot.clear()
+
+    # Backup
+
+    def backup_secrets(self, to: str | Path, *, passphrase: str) -> dict[str, Any]:
+        """Write the store to one encrypted file, verified after writing; what it holds, in figures.
+
+        Raises:
+            UsageError: a weak passphrase, or a file that is there. FileUnavailable, StoreBusy, StoreUnavailable.
+        """
+        return self.kms.backup(to, passphrase=passphrase)
+
+    def restore_secrets(self, source: str | Path, *, passphrase: str) -> dict[str, Any]:
+        """Restore a backup into this store, which must be empty; what was restored, in figures.
+
+        Raises:
+            StoreExists: the store holds secrets. BackupError: the file is damaged, foreign or the passphrase wrong;
+            nothing was changed.
+        """
+        figures = self.kms.restore(source, passphrase=passphrase)
+        self.clear_cache()
+        return figures
+
+    # Status
+
+    def get_status(self) -> SecretsStatus:
+        """Hits, misses, hit rate, entries, and what was imported, failed, or fell back to the environment."""
+        if self._watching is None:
+            return SecretsStatus()
+        node = self._watch()
+        counted = node.counts.total(event="cache_hit")
+        figures = node.cache.figures
+        entries, size = node.cache.size()
+        asked = counted + figures.misses
+        return SecretsStatus(
+            initialized=True,
+            hits=counted,
+            misses=figures.misses,
+            hit_rate=counted / asked if asked else 0.0,
+            entries=entries,
+            bytes=size,
+            evicted=figures.evicted,
+            stale_served=figures.stale_served,
+            imported=list(self._report.imported),
+            present=list(self._report.present),
+            absent=list(self._report.absent),
+            conflicts=list(self._report.conflicts),
+            failed=dict(self._report.failed),
+            fallbacks=dict(self._fallbacks),
+        )
+
+
+def _seconds(cache_ttl: float | timedelta | str) -> float:
+    if isinstance(cache_ttl, timedelta | str):
+        return parse_duration(cache_ttl, what="cache_ttl", allow_zero=True) / 1000
+    if isinstance(cache_ttl, bool) or not 0 <= cache_ttl <= 86_400 * 365:
+        raise UsageError("cache_ttl is out of bounds", hint="give seconds, a timedelta, or text such as 5m")
+    return float(cache_ttl)

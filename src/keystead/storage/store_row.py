@@ -1,0 +1,124 @@
+"""The one row that says which store this is, its key slots, and the sessions that were revoked."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+
+from keystead.seal.provider import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRow:
+    """What a store is. `generation` rises with every change, `keys_generation` with every change of a data key."""
+
+    store_id: bytes
+    created_ms: int
+    root_generation: int
+    root_check: bytes
+    integrity_wrapped: bytes
+    generation: int
+    keys_generation: int
+
+
+class SqliteStoreRow:
+    """The store row on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def get(self) -> StoreRow | None:
+        """The row; None in a file that was migrated and never became a store."""
+        row = self._connection.execute(
+            "SELECT store_id, created_ms, root_generation, root_check, integrity_wrapped, generation, keys_generation"
+            " FROM store"
+        ).fetchone()
+        return None if row is None else StoreRow(*row)
+
+    def insert(self, row: StoreRow) -> None:
+        """Make the file a store."""
+        self._connection.execute(
+            "INSERT INTO store VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.store_id,
+                row.created_ms,
+                row.root_generation,
+                row.root_check,
+                row.integrity_wrapped,
+                row.generation,
+                row.keys_generation,
+            ),
+        )
+
+    def replace_root(self, root_generation: int, root_check: bytes, integrity_wrapped: bytes) -> None:
+        """Put a new root key in the place of the old one."""
+        self._connection.execute(
+            "UPDATE store SET root_generation = ?, root_check = ?, integrity_wrapped = ?,"
+            " generation = generation + 1, keys_generation = keys_generation + 1",
+            (root_generation, root_check, integrity_wrapped),
+        )
+
+    def generations(self) -> tuple[int, int]:
+        """`generation` and `keys_generation`."""
+        row: tuple[int, int] = self._connection.execute("SELECT generation, keys_generation FROM store").fetchone()
+        return row
+
+    def raise_generation(self) -> None:
+        """Tell other processes that something changed."""
+        self._connection.execute("UPDATE store SET generation = generation + 1")
+
+
+class SqliteSlots:
+    """The key slots on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def all(self) -> list[Slot]:
+        """Every slot, oldest first."""
+        rows = self._connection.execute(
+            "SELECT slot_id, kind, label, created_ms, metadata, wrapped FROM key_slots ORDER BY created_ms, slot_id"
+        )
+        return [
+            Slot(slot_id, kind, label, created_ms, json.loads(metadata), wrapped)
+            for slot_id, kind, label, created_ms, metadata, wrapped in rows
+        ]
+
+    def insert(self, slot: Slot) -> None:
+        """Add a slot."""
+        metadata = json.dumps(dict(slot.metadata), sort_keys=True, separators=(",", ":"))
+        self._connection.execute(
+            "INSERT INTO key_slots VALUES (?, ?, ?, ?, ?, ?)",
+            (slot.id, slot.kind, slot.label, slot.created_ms, metadata, slot.wrapped),
+        )
+
+    def delete(self, slot_id: str) -> None:
+        """Remove a slot."""
+        self._connection.execute("DELETE FROM key_slots WHERE slot_id = ?", (slot_id,))
+
+    def replace_all(self, slots: list[Slot]) -> None:
+        """Put these slots in the place of all others."""
+        self._connection.execute("DELETE FROM key_slots")
+        for slot in slots:
+            self.insert(slot)
+
+
+class SqliteRevocations:
+    """The sessions that were revoked, on one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def among(self, session_ids: list[str]) -> set[str]:
+        """Those of these sessions that were revoked."""
+        marks = ",".join("?" * len(session_ids))
+        rows = self._connection.execute(
+            f"SELECT session_id FROM revoked_sessions WHERE session_id IN ({marks})", session_ids
+        )
+        return {session_id for (session_id,) in rows}
+
+    def insert(self, session_id: str, now_ms: int) -> None:
+        """Revoke a session and raise the generation; revoking it again changes nothing."""
+        self._connection.execute("INSERT OR IGNORE INTO revoked_sessions VALUES (?, ?)", (session_id, now_ms))
+        self._connection.execute("UPDATE store SET generation = generation + 1")
