@@ -19,7 +19,7 @@ from keystead.errors import AuditBroken, IntegrityError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class InclusionProof:
-    """That `line` stands at `index` of `chain`: hashes (hex) up to the root that is signed in `checkpoint`, a content."""
+    """That `line` stands at `index` of `chain`: hashes (hex) up to the root that `checkpoint` (a content) signs."""
 
     chain: str
     index: int
