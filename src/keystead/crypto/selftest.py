@@ -13,9 +13,9 @@ from keystead.errors import IntegrityError
 
 _KEY: Final = bytes(range(32))
 _NONCE: Final = bytes(range(12))
-_AAD: Final = b"keystead/selftest"
+_AAD: Final = b"self-check"
 _PLAINTEXT: Final = b"known answer, both ways"
-_SEALED: Final = bytes.fromhex("2c6cb96cabc5a375fe36f2f99dc91a02f7bea74391022c3c6cf5d81514f5cd9fe61b79e84c8482")
+_SEALED: Final = bytes.fromhex("2c6cb96cabc5a375fe36f2f99dc91a02f7bea74391022c4b88ff0019fb47b7e8df8e6678a60c6d")
 _OKM: Final = bytes.fromhex("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865")
 _HMAC: Final = bytes.fromhex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
 
