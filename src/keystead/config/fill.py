@@ -187,8 +187,9 @@ def _place(declared: Field, found: Found | None, held: Held | None, values: dict
             value = _resolved(value, declared, held, outcome)
         values[declared.argument] = _converted(declared, value)
     except UsageError as error:
-        place = _PLACES.get(source)
-        where = f"secret {origin}" if place is None else f"{origin} {place}"
+        where = f"the secret {origin}" if source == SECRETS else f"{origin} {_PLACES[source]}"
+        if source != outcome.sources[declared.name]:
+            where += f", which stands for the secret {outcome.origins[declared.name]}"
         outcome.problems[declared.name] = f"{where}: {_told(error)}"
 
 
