@@ -10,7 +10,7 @@ from keystead.config.convert import Kind
 from keystead.config.ports import SecretSource
 from keystead.config.references import PREFIX, referred
 from keystead.config.schema import WHOLE, Field, Schema
-from keystead.config.sources import EnvFile, read_setting
+from keystead.config.sources import EnvFile, read_setting, whole_environment
 from keystead.errors import CallerError, ConfigurationError, DataError, KeysteadError, SessionEnded, UsageError
 from keystead.secrets.value import SecretValue
 
@@ -175,7 +175,7 @@ def _place(declared: Field, found: Found | None, held: Held | None, values: dict
             outcome.sources[declared.name] = SECRETS
             outcome.problems[declared.name] = held.problems[declared.secret]
             return
-        if secret is not None and not _is_fallback(secret, found):
+        if secret is not None and not _is_fallback(secret, declared, found):
             found = (SECRETS, declared.secret, secret)
     if found is None:
         _default(declared, held, values, outcome)
@@ -193,9 +193,13 @@ def _place(declared: Field, found: Found | None, held: Held | None, values: dict
         outcome.problems[declared.name] = f"{where}: {_told(error)}"
 
 
-def _is_fallback(secret: SecretValue, found: Found | None) -> bool:
-    # a manager may answer a name that its store never held with the environment's value, which has no version
-    return secret.version == 0 and found is not None and isinstance(found[2], str) and secret == found[2]
+def _is_fallback(secret: SecretValue, declared: Field, found: Found | None) -> bool:
+    # A manager may answer a name that its store never held with a variable's value, which then has no version. That
+    # is the environment's to give, in its own place in the order and under its own rules.
+    if secret.version != 0:
+        return False
+    variables = [found[2] if found else None, whole_environment(None).get(declared.variable)]
+    return any(isinstance(text, str) and secret == text for text in variables)
 
 
 def _resolved(text: str, declared: Field, held: Held | None, outcome: Outcome) -> SecretValue:
