@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keystead.config import SecretURL as SecretURL
     from keystead.config.declare import From as From
     from keystead.config.declare import Public as Public
     from keystead.config.declare import SecretStr as SecretStr
@@ -34,6 +35,7 @@ _HOMES = {
     "From": "keystead.config.declare",
     "Public": "keystead.config.declare",
     "SecretStr": "keystead.config.declare",
+    "SecretURL": "keystead.config",
     "SecretValue": "keystead.secrets.value",
     "MasterKey": "keystead.seal.master_key",
     "Passphrase": "keystead.seal.providers.passphrase",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from keystead.access.policy import OwnerPolicy
 from keystead.access.principal import Principal
@@ -40,6 +40,14 @@ from keystead.storage.store_row import SqliteRevocations, SqliteStoreRow
 JOURNAL_SYNC_SECONDS = 5.0
 
 
+class Files(NamedTuple):
+    """What of a store lies on the disk: the database, the audit journal, and the rows that tie them."""
+
+    store: SqliteStore
+    journal: Journal
+    audit_rows: StoreAudit
+
+
 class Node:
     """An open store and what is shared by the services on it. Made by `keystead.node.opening`."""
 
@@ -48,17 +56,13 @@ class Node:
         location: Location,
         settings: Settings,
         clock: Clock,
-        store: SqliteStore,
-        journal: Journal,
-        audit_rows: StoreAudit,
+        files: Files,
         root: RootHolder,
     ) -> None:
         self.location = location
         self.settings = settings
         self.clock = clock
-        self.store = store
-        self.journal = journal
-        self.audit_rows = audit_rows
+        self.store, self.journal, self.audit_rows = files
         self.root = root
         self.name = node_name()
         self.sessions: dict[str, Session] = {}
@@ -75,9 +79,9 @@ class Node:
         self.closed = False
         self.opened_slot: Slot | None = None
         self.ticker = Ticker(self._tick, self._background_failed)
-        self.recorder = Recorder(journal, self.name, clock, self.ticker.wake)
+        self.recorder = Recorder(self.journal, self.name, clock, self.ticker.wake)
         self.system = Session.start(Principal("system", "node"), clock.now_ms())
-        self.ring = KeyRing(root, lambda: SqliteDataKeys(store.read()))
+        self.ring = KeyRing(root, lambda: SqliteDataKeys(self.store.read()))
         self.gate: Gate[Any] = Gate(OwnerPolicy(), self.recorder, self.write, self.refresh, new_operation_id)
         self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name)
         self.cache = ValueCache()
@@ -148,7 +152,7 @@ class Node:
         """Hold a new root key that this process just put into the store."""
         row = SqliteStoreRow(self.store.read()).get()
         if row is not None:
-            self.root.unseal(row.store_id, root, row.integrity_wrapped)
+            self.root.unseal(row.store_id, root, row.integrity_wrapped, row.audit_wrapped)
             self._binder = None
             self._keys_changed()
 

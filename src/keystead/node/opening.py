@@ -27,16 +27,16 @@ from keystead.errors import (
 from keystead.gate import Entry
 from keystead.keys.manage import DataKeyManager
 from keystead.node.location import Location, locate
-from keystead.node.node import Node, new_operation_id
+from keystead.node.node import Files, Node, new_operation_id
 from keystead.node.recorder import Recorder, node_name
-from keystead.node.root import RootHolder, wrap_integrity_key
+from keystead.node.root import RootHolder, wrap_audit_key, wrap_integrity_key
 from keystead.node.settings import Settings, environment, load_settings
 from keystead.seal.credential import Credential
 from keystead.seal.master_key import MasterKey
 from keystead.seal.provider import make_slot, root_check
 from keystead.seal.providers.recovery import RecoveryKit
 from keystead.seal.slots import open_any
-from keystead.seal.sources import find_credential
+from keystead.seal.sources import FoundCredential, find_credential
 from keystead.storage.audit import AuditRows, StoreAudit
 from keystead.storage.schema import migrate
 from keystead.storage.sqlite import SqliteStore
@@ -74,21 +74,31 @@ def open_node(how: Opening) -> Node:
     clock = how.clock or SystemClock()
     if is_missing(location, clock):
         return _make_if_told(how, location, variables, clock)
-    store, journal, rows = _open_files(location, how, clock)
+    files = _open_files(location, how, clock)
     try:
-        found = find_credential(
-            environment=variables, argument=how.credential, store_folder=location.folder, prompt=how.prompt
-        )
-        node = _unseal(how, location, clock, store, journal, rows, found.credential)
+        found = _find(how, variables, location)
+        node = _unseal(how, location, clock, files, found.credential)
     except KeysteadError as error:
-        _record_failed_start(journal, clock, error)
-        journal.close()
-        store.close()
+        _record_failed_start(files.journal, clock, error)
+        files.journal.close()
+        files.store.close()
         raise
     node.notices += found.notes
     _settle(node, how)
     node.notices += [f"the key was found in {found.source}"]
     return node
+
+
+def find_again(how: Opening, location: Location) -> Credential:
+    """The credential that opens a store, looked for as at its opening."""
+    variables = environment() if how.environment is None else how.environment
+    return _find(how, variables, location).credential
+
+
+def _find(how: Opening, variables: Mapping[str, str], location: Location) -> FoundCredential:
+    return find_credential(
+        environment=variables, argument=how.credential, store_folder=location.folder, prompt=how.prompt
+    )
 
 
 def is_missing(location: Location, clock: Clock) -> bool:
@@ -116,9 +126,7 @@ def _make_if_told(how: Opening, location: Location, variables: Mapping[str, str]
             f"{location.folder} holds no store", looked_at=(str(location.folder),), hint="keystead init makes one there"
         )
     try:
-        found = find_credential(
-            environment=variables, argument=how.credential, store_folder=location.folder, prompt=how.prompt
-        )
+        found = _find(how, variables, location)
     except MasterKeyMissing as error:
         raise StoreNotFound(
             f"there is no store at {location.database}, and no master key to make one with",
@@ -130,24 +138,23 @@ def _make_if_told(how: Opening, location: Location, variables: Mapping[str, str]
     return node
 
 
-def _open_files(location: Location, how: Opening, clock: Clock) -> tuple[SqliteStore, Journal, StoreAudit]:
+def _open_files(location: Location, how: Opening, clock: Clock) -> Files:
     store = SqliteStore(location.database, clock)
     migrate(store, clock)
     rows = StoreAudit(store)
     settings = how.settings or load_settings(location.folder)
     journal = Journal.open(location.audit, node=node_name(), clock=clock, heads=rows, fsync=settings.audit_fsync)
-    return store, journal, rows
+    return Files(store, journal, rows)
 
 
 def _unseal(
     how: Opening,
     location: Location,
     clock: Clock,
-    store: SqliteStore,
-    journal: Journal,
-    rows: StoreAudit,
+    files: Files,
     credential: Credential,
 ) -> Node:
+    store = files.store
     with store.translated():
         row = SqliteStoreRow(store.read()).get()
         slots = SqliteSlots(store.read()).all()
@@ -155,9 +162,9 @@ def _unseal(
         raise StoreUnavailable(f"{location.database} is no finished store", hint="keystead init")
     opened = open_any(slots, credential, store_id=row.store_id.hex(), root_check=row.root_check)
     root = RootHolder()
-    root.unseal(row.store_id, opened.root, row.integrity_wrapped)
+    root.unseal(row.store_id, opened.root, row.integrity_wrapped, row.audit_wrapped)
     settings = how.settings or load_settings(location.folder)
-    node = Node(location, settings, clock, store, journal, rows, root)
+    node = Node(location, settings, clock, files, root)
     node.opened_slot = opened.slot
     return node
 
@@ -236,12 +243,13 @@ def create_node(
     if recovery is not None:
         slots.append(make_slot(root_key, recovery, store_id=store_id.hex(), label="recovery kit", now_ms=now))
     wrapped = wrap_integrity_key(root_key, integrity, store_id)
+    audit_wrapped = wrap_audit_key(root_key, KeyMaterial.generate(), store_id)
     root = RootHolder()
-    root.unseal(store_id, root_key, wrapped)
+    root.unseal(store_id, root_key, wrapped, audit_wrapped)
     rows = StoreAudit(store)
     settings = how.settings or load_settings(location.folder)
     journal = Journal.open(location.audit, node=node_name(), clock=clock, heads=rows, fsync=settings.audit_fsync)
-    node = Node(location, settings, clock, store, journal, rows, root)
+    node = Node(location, settings, clock, Files(store, journal, rows), root)
     operation_id = new_operation_id()
     entry = Entry(node.system.id, str(node.system.principal), "store_created", "store", operation_id=operation_id)
     entry.detail = {"database": str(location.database), "slots": len(slots)}
@@ -249,7 +257,7 @@ def create_node(
         row = SqliteStoreRow(connection)
         if row.get() is not None:
             raise StoreExists(f"another process just made the store at {location.database}", hint="open it")
-        row.insert(StoreRow(store_id, now, 1, root_check(root_key), wrapped, 1, 1))
+        row.insert(StoreRow(store_id, now, 1, root_check(root_key), wrapped, audit_wrapped, 1, 1))
         for slot in slots:
             SqliteSlots(connection).insert(slot)
         _first_data_key(node.data_keys, connection)

@@ -14,6 +14,11 @@ def wrap_integrity_key(root: KeyMaterial, integrity: KeyMaterial, store_id: byte
     return wrap_key(wrapping_key(root).view(), integrity, bind("integrity-key", store_id))
 
 
+def wrap_audit_key(root: KeyMaterial, audit: KeyMaterial, store_id: bytes) -> bytes:
+    """The key of the store's audit log, wrapped under its root key."""
+    return wrap_key(wrapping_key(root).view(), audit, bind("audit-key", store_id))
+
+
 class RootHolder:
     """Holds the root key and the integrity key while the node is unsealed."""
 
@@ -23,28 +28,30 @@ class RootHolder:
         self._wrapping: KeyMaterial | None = None
         self._integrity: KeyMaterial | None = None
         self._heads: KeyMaterial | None = None
+        self._audit: KeyMaterial | None = None
 
-    def unseal(self, store_id: bytes, root: KeyMaterial, integrity_wrapped: bytes) -> None:
+    def unseal(self, store_id: bytes, root: KeyMaterial, integrity_wrapped: bytes, audit_wrapped: bytes) -> None:
         """Hold this root key.
 
         Raises:
-            IntegrityError: the integrity key does not open under it.
+            IntegrityError: the integrity key or the audit key does not open under it.
         """
         wrapping = wrapping_key(root)
         try:
             integrity = unwrap_key(wrapping.view(), integrity_wrapped, bind("integrity-key", store_id))
+            audit = unwrap_key(wrapping.view(), audit_wrapped, bind("audit-key", store_id))
         except DecryptionError:
-            raise IntegrityError("the store's integrity key is damaged", hint="restore a backup elsewhere") from None
+            raise IntegrityError("a key in the store row is damaged", hint="restore a backup elsewhere") from None
         self.seal()
         self._store_id, self._root, self._wrapping, self._integrity = store_id, root, wrapping, integrity
-        self._heads = head_mac_key(integrity)
+        self._heads, self._audit = head_mac_key(integrity), audit
 
     def seal(self) -> None:
         """Overwrite the keys."""
-        for material in (self._root, self._wrapping, self._integrity, self._heads):
+        for material in (self._root, self._wrapping, self._integrity, self._heads, self._audit):
             if material is not None:
                 material.forget()
-        self._root = self._wrapping = self._integrity = self._heads = None
+        self._root = self._wrapping = self._integrity = self._heads = self._audit = None
 
     @property
     def sealed(self) -> bool:
@@ -84,7 +91,13 @@ class RootHolder:
 
     def audit_keys(self) -> tuple[bytes, bytes]:
         """The MAC key and the signing seed of the audit log."""
-        return audit_mac_key(self.integrity()), audit_signing_seed(self.integrity())
+        return audit_mac_key(self.audit()), audit_signing_seed(self.audit())
+
+    def audit(self) -> KeyMaterial:
+        """The key of the audit log; Sealed where it is not in memory."""
+        if self._audit is None:
+            raise _sealed()
+        return self._audit
 
 
 def _sealed() -> Sealed:

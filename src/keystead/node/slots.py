@@ -11,7 +11,7 @@ from keystead.crypto.material import KeyMaterial
 from keystead.errors import IntegrityError, UsageError, VersionConflict
 from keystead.keys.model import unwrapped, wrapped_under
 from keystead.node.node import Node
-from keystead.node.root import wrap_integrity_key
+from keystead.node.root import wrap_audit_key, wrap_integrity_key
 from keystead.seal.credential import Credential
 from keystead.seal.provider import Slot, make_slot, open_slot, remake_slot, root_check
 from keystead.seal.root import wrapping_key
@@ -138,5 +138,8 @@ class SlotManager:
             material = unwrapped(record, root.wrapping_key(), row.store_id)
             keys.update(wrapped_under(record, material, new_wrapping, row.store_id))
             material.forget()
-        wrapped = wrap_integrity_key(new_root, root.integrity(), row.store_id)
+        wrapped = (
+            wrap_integrity_key(new_root, root.integrity(), row.store_id),
+            wrap_audit_key(new_root, root.audit(), row.store_id),
+        )
         SqliteStoreRow(transaction).replace_root(row.root_generation + 1, root_check(new_root), wrapped)

@@ -73,14 +73,22 @@ class SecretReader:
             detail["version"] = found.value.version
             return found
 
-    def get_many(self, session: Session, references: Iterable[Reference]) -> dict[Reference, Found | KeysteadError]:
-        """The values of many secrets in one query, each with a record of its own; failures stand beside the values."""
+    def get_many(
+        self, session: Session, references: Iterable[Reference], *, quiet: bool = False
+    ) -> dict[Reference, Found | KeysteadError]:
+        """The values of many secrets in one query, each with a record of its own; failures stand beside the values.
+
+        With `quiet` a name that the store never held is no failure, and has no record.
+        """
         wanted = list(dict.fromkeys(references))
         self.gate.admit(session, "secret:read", "secret/*")
         rows = self.rows()
         heads = {both[0].name: both for both in rows.currents(sorted({reference.name for reference in wanted}))}
         answers: dict[Reference, Found | KeysteadError] = {}
         for reference in wanted:
+            if quiet and reference.name not in heads:
+                answers[reference] = _missing(reference.name)
+                continue
             try:
                 with self.gate.read(session, "secret:read", f"secret/{reference.name}", "secret_retrieved") as detail:
                     both = heads.get(reference.name)

@@ -43,7 +43,7 @@ class Connection:
                 **summary,
             )
 
-        return ConfigLoader(schema, env=env, env_file=env_file, overrides=overrides, _record=record)  # type: ignore[arg-type]
+        return ConfigLoader(schema, env=env, env_file=env_file, overrides=overrides, _record=record)
 
     def config(self, schema: type[T], **sources: Any) -> T:
         """The loaded instance of a schema; `sources` are the keyword arguments of `config_loader`.

@@ -116,10 +116,7 @@ class DataOperations(SessionFace):
         if isinstance(x, str) and x.startswith(TEXT_PREFIX):
             x = from_text(x)
         is_compact = isinstance(x, bytes) and not x.lstrip().startswith(b"{")
-        if is_compact:
-            plaintext = self._use.decrypt(x, aad)  # type: ignore[arg-type]
-        else:
-            plaintext = self._use.open_envelope(x, aad)
+        plaintext = self._use.decrypt(x, aad) if is_compact else self._use.open_envelope(x, aad)  # type: ignore[arg-type]
         if (to or ("v2" if is_compact else "v1")) == "v2":
             return self._use.encrypt(plaintext, aad)
         return self._use.seal_envelope(plaintext, aad)

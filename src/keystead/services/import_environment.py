@@ -54,10 +54,11 @@ def import_environment(
         chosen += sorted(name for name in variables if name.startswith(prefix) and not refused_variable(name))
     report = ImportReport()
     given = _given(variables, chosen, report)
-    held = kms.node.reader.get_many(kms._session, [Reference(name) for name in given])
+    held = kms.node.reader.get_many(kms._session, [Reference(name) for name in given], quiet=True)
     new: dict[str, Value] = {}
     for name, value in given.items():
-        _sort(report, new, name, value, held[Reference(name)], conflicts)
+        if _is_wanted(report, name, value, held[Reference(name)], conflicts):
+            new[name] = value
     _store(kms, new, report, conflicts)
     for name in report.conflicts:
         _LOG.warning("secrets_manager_conflict %s: store and environment differ, the %s wins", name, conflicts)
@@ -82,18 +83,12 @@ def _given(variables: Mapping[str, str], names: list[str], report: ImportReport)
     return given
 
 
-def _sort(
-    report: ImportReport,
-    new: dict[str, Value],
-    name: str,
-    value: str,
-    held: Found | KeysteadError,
-    conflicts: Conflicts,
-) -> None:
+def _is_wanted(report: ImportReport, name: str, value: str, held: Found | KeysteadError, conflicts: Conflicts) -> bool:
+    """Whether the environment's value is to be stored; what is not is sorted into the report."""
     if isinstance(held, Found):
         if held.value == value:
             report.present.append(name)
-            return
+            return False
         report.conflicts.append(name)
         if conflicts == "error":
             version = held.value.version
@@ -103,12 +98,11 @@ def _sort(
                 current=version,
                 hint="take it out of one of them",
             )
-        if conflicts == "environment":
-            new[name] = value
-    elif isinstance(held, SecretNotFound):
-        new[name] = value
-    else:
-        report.failed[name] = held.message
+        return conflicts == "environment"
+    if isinstance(held, SecretNotFound):
+        return True
+    report.failed[name] = held.message
+    return False
 
 
 def _store(kms: KMSService, new: dict[str, Value], report: ImportReport, conflicts: Conflicts) -> None:

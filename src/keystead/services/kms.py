@@ -9,8 +9,10 @@ from typing import Any, Self
 
 from keystead.access.principal import local_principal
 from keystead.clock import Clock
+from keystead.errors import UsageError
+from keystead.node.backup import BackupReport, read_backup, require_empty, restore_backup, write_backup
 from keystead.node.node import Node
-from keystead.node.opening import Opening, open_node
+from keystead.node.opening import Opening, find_again, open_node
 from keystead.node.settings import Settings
 from keystead.seal.credential import Credential
 from keystead.services.data_operations import DataOperations
@@ -96,6 +98,34 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         if self._opened is None:
             return Status()
         return read_status(self._opened, self._session)
+
+    def backup(self, to: str | Path, *, passphrase: str) -> BackupReport:
+        """Write the store to one new encrypted file, consistent while others write, verified after writing.
+
+        Raises:
+            UsageError: a weak passphrase. StoreExists: the file is there already.
+            FileUnavailable, StoreBusy, StoreUnavailable: no file is left.
+        """
+        return write_backup(self._node, self._session, Path(to), passphrase)
+
+    def restore(self, source: str | Path, *, passphrase: str) -> BackupReport:
+        """Restore a backup into this store, which must be empty and opened by this service.
+
+        The store takes over the backup's id, keys and secrets; what opens it is the key it was opened with here. Its
+        audit log goes on.
+
+        Raises:
+            BackupError: damaged, foreign, or another passphrase. StoreExists: the store has held secrets.
+            UsageError: this service shares its store with others. Nothing was changed.
+        """
+        if not self._owns_node:
+            raise UsageError("a service on a shared node cannot restore", hint="restore with a KMSService of its own")
+        require_empty(self._node.store)
+        backup = read_backup(Path(source), passphrase)
+        credential = find_again(self._how, self._node.location)
+        node, report = restore_backup(self._node, self._session, backup, credential, lambda: open_node(self._how))
+        self._bind(node)
+        return report
 
     def close(self) -> None:
         """End the session; a service that opened its store closes it. Closing again changes nothing."""

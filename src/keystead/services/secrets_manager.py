@@ -11,6 +11,7 @@ from keystead.audit.counts import UseCounter
 from keystead.clock import parse_duration
 from keystead.errors import KeysteadError, SecretNotFound, StoreBusy, StoreUnavailable, UsageError
 from keystead.keys.use import PERIOD_SECONDS
+from keystead.node.backup import BackupReport
 from keystead.node.node import Node
 from keystead.node.settings import environment
 from keystead.secrets.cache import Entry, Key
@@ -204,8 +205,8 @@ class SecretsManager:
     ) -> dict[str, SecretValue]:
         """The values of many secrets (`NAME`, `NAME#3`, `NAME#previous`), in one query for those not cached.
 
-        With `missing="skip"` a name that was never held, and that no variable has, is left out; what expired, was
-        deleted or is denied raises all the same.
+        With `missing="skip"` a name that was never held is left out, and does not fall back to the environment; what
+        expired, was deleted or is denied raises all the same.
         """
         if missing not in ("raise", "skip"):
             raise UsageError('missing must be "raise" or "skip"')
@@ -221,7 +222,7 @@ class SecretsManager:
                 values[text] = self._hit(key, kept)
             else:
                 unread.append(reference)
-        answers = self._read_many(unread) if unread else {}
+        answers = self._read_many(unread, missing) if unread else {}
         for text, reference in wanted.items():
             if text not in values:
                 value = self._answer(reference, answers[reference], missing)
@@ -229,11 +230,13 @@ class SecretsManager:
                     values[text] = value
         return {text: values[text] for text in names if text in values}
 
-    def _read_many(self, references: list[Reference]) -> dict[Reference, Found | KeysteadError]:
+    def _read_many(self, references: list[Reference], missing: str) -> dict[Reference, Found | KeysteadError]:
         node = self._watch()
         token, generation, now = node.cache.token, node.generation, self._monotonic()
         node.cache.figures.misses += len(references)
-        answers: dict[Reference, Found | KeysteadError] = node.reader.get_many(self.kms._session, references)
+        answers: dict[Reference, Found | KeysteadError] = node.reader.get_many(
+            self.kms._session, references, quiet=missing == "skip"
+        )
         for reference, answer in answers.items():
             if isinstance(answer, Found):
                 key: Key = (reference.name, reference.version, reference.label)
@@ -245,13 +248,13 @@ class SecretsManager:
             return answer.value
         if not isinstance(answer, SecretNotFound):
             raise answer
+        if missing == "skip" and not self._watch().reader.held(reference.name):
+            return None
         if reference.version is None and reference.label is None:
             fallback = self._fall_back(reference.name)
             if fallback is not None:
                 return fallback
-        if missing == "raise" or self._watch().reader.held(reference.name):
-            raise answer
-        return None
+        raise answer
 
     # Changing
 
@@ -303,7 +306,7 @@ class SecretsManager:
 
     # Backup
 
-    def backup_secrets(self, to: str | Path, *, passphrase: str) -> dict[str, Any]:
+    def backup_secrets(self, to: str | Path, *, passphrase: str) -> BackupReport:
         """Write the store to one encrypted file, verified after writing; what it holds, in figures.
 
         Raises:
@@ -311,7 +314,7 @@ class SecretsManager:
         """
         return self.kms.backup(to, passphrase=passphrase)
 
-    def restore_secrets(self, source: str | Path, *, passphrase: str) -> dict[str, Any]:
+    def restore_secrets(self, source: str | Path, *, passphrase: str) -> BackupReport:
         """Restore a backup into this store, which must be empty; what was restored, in figures.
 
         Raises:

@@ -18,6 +18,7 @@ class StoreRow:
     root_generation: int
     root_check: bytes
     integrity_wrapped: bytes
+    audit_wrapped: bytes
     generation: int
     keys_generation: int
 
@@ -31,32 +32,33 @@ class SqliteStoreRow:
     def get(self) -> StoreRow | None:
         """The row; None in a file that was migrated and never became a store."""
         row = self._connection.execute(
-            "SELECT store_id, created_ms, root_generation, root_check, integrity_wrapped, generation, keys_generation"
-            " FROM store"
+            "SELECT store_id, created_ms, root_generation, root_check, integrity_wrapped, audit_wrapped, generation,"
+            " keys_generation FROM store"
         ).fetchone()
         return None if row is None else StoreRow(*row)
 
     def insert(self, row: StoreRow) -> None:
         """Make the file a store."""
         self._connection.execute(
-            "INSERT INTO store VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO store VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.store_id,
                 row.created_ms,
                 row.root_generation,
                 row.root_check,
                 row.integrity_wrapped,
+                row.audit_wrapped,
                 row.generation,
                 row.keys_generation,
             ),
         )
 
-    def replace_root(self, root_generation: int, root_check: bytes, integrity_wrapped: bytes) -> None:
-        """Put a new root key in the place of the old one."""
+    def replace_root(self, root_generation: int, root_check: bytes, wrapped: tuple[bytes, bytes]) -> None:
+        """Put a new root key in the place of the old one; `wrapped` are the integrity and the audit key under it."""
         self._connection.execute(
-            "UPDATE store SET root_generation = ?, root_check = ?, integrity_wrapped = ?,"
+            "UPDATE store SET root_generation = ?, root_check = ?, integrity_wrapped = ?, audit_wrapped = ?,"
             " generation = generation + 1, keys_generation = keys_generation + 1",
-            (root_generation, root_check, integrity_wrapped),
+            (root_generation, root_check, *wrapped),
         )
 
     def generations(self) -> tuple[int, int]:

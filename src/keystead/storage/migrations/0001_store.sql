@@ -5,6 +5,7 @@ CREATE TABLE store (
   root_generation INTEGER NOT NULL,
   root_check BLOB NOT NULL,
   integrity_wrapped BLOB NOT NULL,
+  audit_wrapped BLOB NOT NULL,
   generation INTEGER NOT NULL,
   keys_generation INTEGER NOT NULL
 );

@@ -1,0 +1,107 @@
+"""The whole content of a store as bytes, and putting such content into an empty store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from keystead.errors import BackupError, StoreExists
+from keystead.storage.schema import migrations
+from keystead.storage.sqlite import APPLICATION_ID, SqliteStore
+from keystead.storage.store_row import SqliteStoreRow, StoreRow
+
+# What a restored store takes over. Slots and the audit log's rows are its own.
+_TABLES: Final = ("data_keys", "secrets", "secret_versions", "secret_tags", "revoked_sessions")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """How much a snapshot holds."""
+
+    secrets: int
+    versions: int
+    data_keys: int
+
+
+def take_snapshot(store: SqliteStore) -> bytes:
+    """A consistent image of the database, also while others write; it holds no free page's former content."""
+    with store.translated(), closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+        store.read().backup(copy)
+        copy.execute("DELETE FROM audit_outbox")
+        copy.execute("DELETE FROM key_slots")
+        copy.execute("VACUUM")
+        return copy.serialize()
+
+
+@contextmanager
+def _opened(snapshot: bytes) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        try:
+            connection.deserialize(snapshot)
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            sound = connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        except sqlite3.Error as error:
+            raise BackupError("the backup holds no database that can be read", why=str(error)) from None
+        if application != APPLICATION_ID or not sound:
+            raise BackupError("the backup holds no sound keystead database")
+        known = migrations()[-1].number
+        if version != known:
+            raise BackupError(
+                f"the backup has schema {version}, and this keystead has schema {known}",
+                hint="restore it with the keystead that wrote it, then upgrade",
+            )
+        yield connection
+
+
+def describe(snapshot: bytes) -> tuple[StoreRow, Figures]:
+    """The store row and the figures of a snapshot.
+
+    Raises:
+        BackupError: it is no sound database of this schema.
+    """
+    with _opened(snapshot) as connection:
+        row = SqliteStoreRow(connection).get()
+        if row is None:
+            raise BackupError("the backup holds no store")
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("secrets", "secret_versions", "data_keys")
+        ]
+        return row, Figures(*counts)
+
+
+def put_snapshot(
+    transaction: sqlite3.Connection, snapshot: bytes, audit_wrapped: Callable[[StoreRow], bytes]
+) -> StoreRow:
+    """Put a snapshot's rows into an empty store, inside a transaction; the row of the store it was taken of.
+
+    The store keeps its own audit log and audit key, which `audit_wrapped` wraps anew under the root key of that row.
+
+    Raises:
+        StoreExists: the store holds secrets, or has held some.
+        BackupError: the snapshot cannot be used.
+    """
+    if transaction.execute("SELECT count(*) FROM secrets").fetchone()[0]:
+        raise StoreExists("the store is not empty", hint="restore into a new place, then compare")
+    with _opened(snapshot) as source:
+        row = SqliteStoreRow(source).get()
+        if row is None:
+            raise BackupError("the backup holds no store")
+        transaction.execute("DELETE FROM store")
+        transaction.execute("DELETE FROM key_slots")
+        for table in _TABLES:
+            transaction.execute(f"DELETE FROM {table}")
+            columns = [info[1] for info in transaction.execute(f"PRAGMA table_info({table})")]
+            names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+            transaction.executemany(
+                f"INSERT INTO {table} ({names}) VALUES ({marks})", source.execute(f"SELECT {names} FROM {table}")
+            )
+        SqliteStoreRow(transaction).insert(row)
+        SqliteStoreRow(transaction).replace_root(
+            row.root_generation, row.root_check, (row.integrity_wrapped, audit_wrapped(row))
+        )
+        return row
