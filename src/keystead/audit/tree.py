@@ -116,8 +116,8 @@ def check_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
     Raises:
         ValueError: it does not, or the proof has another form.
     """
-    if not 0 <= index < size:
-        raise ValueError("the index is outside the tree")
+    if not 0 <= index < size or len(leaf) != HASH_LENGTH:
+        raise ValueError("the index is outside the tree, or the leaf is no hash")
     last, remaining = size - 1, list(proof)[::-1]
     node = leaf
     while last:
@@ -135,10 +135,10 @@ def check_consistency(size: int, root: bytes, later_size: int, later_root: bytes
     Raises:
         ValueError: it is not, or the proof has another form.
     """
-    if not 0 <= size <= later_size:
-        raise ValueError("the later tree is smaller")
-    if size in {0, later_size}:
-        if proof or (size == later_size and root != later_root) or (size == 0 and root != EMPTY_ROOT):
+    if not 1 <= size <= later_size:
+        raise ValueError("the earlier tree is empty, or the later one smaller")
+    if size == later_size:
+        if proof or root != later_root:
             raise ValueError("the consistency proof does not fit")
         return
     index, last = size - 1, later_size - 1
