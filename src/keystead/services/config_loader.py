@@ -78,8 +78,8 @@ class ConfigLoader(Generic[T]):
     def load(self, secrets: SecretSource | None = None) -> T:
         """An instance of the schema. `secrets` is a SecretsManager, or whatever answers `get_secrets` likewise.
 
-        Secrets are asked once, for what no override fills. Without a schema this remembers the secrets for `get()` and
-        gives None.
+        Secrets are asked once, for what no override fills; a SecretsManager also records the loading. Without a schema
+        this remembers the secrets for `get()` and gives None.
 
         Raises:
             ConfigurationError: every problem at once, by field, never with a value.
@@ -94,8 +94,9 @@ class ConfigLoader(Generic[T]):
                 hint=_MEND,
             )
         self._instance = outcome.instance
-        if self._record is not None:
-            self._record(_summary(self._name, outcome))
+        record = self._record or getattr(secrets, "_record_configuration", None)
+        if record is not None:
+            record(_summary(self._name, outcome))
         return outcome.instance  # type: ignore[no-any-return]
 
     def get(self, name: str, default: Any = MISSING) -> Any:

@@ -327,6 +327,10 @@ class SecretsManager:
 
     # Status
 
+    def _record_configuration(self, summary: Mapping[str, str | int]) -> None:
+        """What a ConfigLoader calls that was filled from here."""
+        self._watch().record(self.kms._session, "configuration_loaded", "config", **summary)
+
     def get_status(self) -> SecretsStatus:
         """Hits, misses, hit rate, entries, and what was imported, failed, or fell back to the environment."""
         if self._watching is None:
