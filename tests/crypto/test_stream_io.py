@@ -317,16 +317,17 @@ def test_a_source_that_breaks_leaves_no_output_and_its_own_error(folder, error):
     assert names(folder) == set()
 
 
+@pytest.mark.parametrize("nameless", [True, False])
 @pytest.mark.parametrize("call", ["write", "fsync", "replace", "fchmod"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_a_disk_error_at_any_step_leaves_no_output_and_names_the_path(folder, monkeypatch, call, number):
+def test_a_disk_error_at_any_step_leaves_no_output_and_names_the_path(folder, monkeypatch, call, number, nameless):
     def failing(*_args, **_labels):
         raise OSError(number, os.strerror(number))
 
+    if not nameless:
+        monkeypatch.setattr(stream_io, "_NAMELESS", 0)
     if call == "write":
         monkeypatch.setattr(stream_io, "FileIO", type("Failing", (io.FileIO,), {"write": failing}))
-    elif call == "replace":
-        monkeypatch.setattr(Path, "replace", failing)
     else:
         monkeypatch.setattr(os, call, failing)
     (folder / "out").write_bytes(b"older")
@@ -357,22 +358,62 @@ def test_a_full_disk_leaves_no_output(folder):
     assert names(folder) == set()
 
 
-def test_the_file_is_synced_before_it_takes_its_name_and_the_folder_after(folder, monkeypatch):
+@pytest.mark.parametrize("nameless", [True, False])
+def test_the_file_is_synced_before_it_takes_its_name_and_the_folder_after(folder, monkeypatch, nameless):
     events = []
-    sync, replace = os.fsync, Path.replace
+    sync, replace = os.fsync, os.replace
 
     def synced(descriptor):
         events.append("folder synced" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file synced")
         sync(descriptor)
 
-    def renamed(self, target):
+    def renamed(*names, **folders):
         events.append("renamed")
-        return replace(self, target)
+        replace(*names, **folders)
 
+    if not nameless:
+        monkeypatch.setattr(stream_io, "_NAMELESS", 0)
     monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(os, "replace", renamed)
     seal_stream(io.BytesIO(b"x"), folder / "out", sealer())
     assert events == ["file synced", "renamed", "folder synced"]
+    assert (folder / "out").stat().st_nlink == 1
+    assert names(folder) == {"out"}
+
+
+def test_a_killed_process_leaves_no_part_of_the_plaintext(folder):
+    probe = os.open(folder, os.O_RDONLY)
+    try:
+        os.close(os.open(".", os.O_WRONLY | getattr(os, "O_TMPFILE", os.O_DIRECTORY), 0o600, dir_fd=probe))
+    except OSError:
+        pytest.skip("this file system has no files without a name, so a killed process leaves a .part file")
+    finally:
+        os.close(probe)
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from keystead.crypto.stream import StreamSealer\n"
+        "from keystead.keys.stream_io import seal_stream\n"
+        "class Source:\n"
+        "    left = 3\n"
+        "    def read(self, size):\n"
+        "        self.left -= 1\n"
+        "        if not self.left:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return bytes(size)\n"
+        "seal_stream(Source(), Path(sys.argv[1]), StreamSealer(bytes(8), bytes(32)))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, folder / "out"], check=False)
+    assert run.returncode == -9
+    assert names(folder) == set()
+
+
+def test_a_bare_name_is_written_in_the_working_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    seal_stream(io.BytesIO(b"x"), "sealed", sealer())
+    open_stream("sealed", Path("back"), opener_for)
+    assert (folder / "back").read_bytes() == b"x"
+    assert names(folder) == {"sealed", "back"}
 
 
 def test_memory_does_not_grow_with_the_file(folder):

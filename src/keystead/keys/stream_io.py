@@ -15,6 +15,7 @@ from keystead.crypto.stream import HEADER_LENGTH, TAG_LENGTH, StreamOpener, Stre
 from keystead.errors import EnvelopeError, FileUnavailable, UsageError
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_NAMELESS: Final = getattr(os, "O_TMPFILE", 0) if Path("/proc/self/fd").is_dir() else 0
 
 
 class Readable(Protocol):
@@ -218,25 +219,40 @@ def _writing(target: Target) -> Iterator[Writable]:
 
 @contextmanager
 def _appearing(path: Path) -> Iterator[Writable]:
-    """A file that takes its name only when everything in it is on the disk, and is removed otherwise."""
+    """A file that takes its name only when everything in it is on the disk, and is gone otherwise."""
     _require_replaceable(path)
-    temporary = path.with_name(f".keystead-{random_bytes(8).hex()}.part")
     with _named("write", path):
-        descriptor = os.open(temporary, _NEW_FILE, 0o600)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    temporary = f".keystead-{random_bytes(8).hex()}.part"
     try:
+        with _named("write", path):
+            descriptor, nameless = _new_file(folder, temporary)
         with FileIO(descriptor, "wb") as opened:
             file = _File(opened, path)
             with _named("write", path):
                 os.fchmod(descriptor, 0o600)
             yield file
             file.sync()
-        with _named("write", path):
-            temporary.replace(path)
+            with _named("write", path):
+                if nameless:
+                    # With a folder's descriptor the call follows /proc's link instead of linking to it.
+                    os.link(f"/proc/self/fd/{descriptor}", temporary, dst_dir_fd=folder, follow_symlinks=True)
+                os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
     except BaseException:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            os.unlink(temporary, dir_fd=folder)
         raise
-    _sync_folder(path)
+    finally:
+        os.close(folder)
+
+
+def _new_file(folder: int, name: str) -> tuple[int, bool]:
+    """An open new file, and whether it has no name yet, so that not even kill -9 leaves a part of it."""
+    if _NAMELESS:
+        with suppress(OSError):
+            return os.open(".", os.O_WRONLY | os.O_CLOEXEC | _NAMELESS, 0o600, dir_fd=folder), True
+    return os.open(name, _NEW_FILE, 0o600, dir_fd=folder), False
 
 
 def _require_replaceable(path: Path) -> None:
@@ -250,12 +266,3 @@ def _require_replaceable(path: Path) -> None:
             f"{path.absolute()} is no regular file, and a new file would take its place",
             hint="give a file object to write to a pipe or a device",
         )
-
-
-def _sync_folder(path: Path) -> None:
-    with _named("write", path):
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
