@@ -9,7 +9,7 @@ class Purpose(StrEnum):
     """One key, one purpose: each has its own derivation label, so no ciphertext of one opens as another."""
 
     CALLER = "caller"
-    SECRET = "secret"  # noqa: S105 - a purpose, no password
+    SECRET = "secret"
     STREAM = "stream"
     BACKUP = "backup"
     AUDIT = "audit"
