@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,3 +92,15 @@ def make_log() -> Iterator[Callable[[Path], Log]]:
 def log(tmp_path: Path, make_log: Callable[[Path], Log]) -> Log:
     """An empty log on a new store."""
     return make_log(tmp_path)
+
+
+@pytest.fixture
+def child_script(log: Log) -> Callable[..., subprocess.Popen[bytes]]:
+    """Runs child.py on the log in a process of its own, with a prefix such as strace."""
+
+    def run(doing: str, count: int, *prefix: str) -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("child.py")
+        command = [*prefix, sys.executable, str(script), str(log.root), doing, str(count)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    return run

@@ -16,22 +16,11 @@ HOSTILE = [
     "\u2028\u2029\x85", "\x00\x7f\x9b", "\ud800", "\U0001f600", "{}[]", "</script>", "%s%n", "\t\v\f",
 ]  # fmt: skip
 FIELDS = ["node", "session", "principal", "event", "target", "outcome", "request_id", "operation_id"]
-DESIGN_NAMES = [
-    "kms_initialized",
-    "kms_error",
-    "secret_stored",
-    "secret_retrieved",
-    "secret_expired",
-    "secret_rotated",
-    "data_key_rotated",
-    "data_encrypted",
-    "data_decrypted",
-    "decryption_failed",
-    "cache_hit",
-    "cache_miss",
-    "secrets_manager_initialized",
-    "configuration_loaded",
-]
+DESIGN_NAMES = {
+    "kms_initialized", "kms_error", "secret_stored", "secret_retrieved", "secret_expired", "secret_rotated",
+    "data_key_rotated", "data_encrypted", "data_decrypted", "decryption_failed", "cache_hit", "cache_miss",
+    "secrets_manager_initialized", "configuration_loaded",
+}  # fmt: skip
 
 
 def plain(**fields: Any) -> Record:
@@ -55,6 +44,7 @@ def test_no_detail_can_break_out_of_its_line(text: str) -> None:
 
 
 texts = st.text(alphabet=st.characters(), max_size=60)
+details = st.dictionaries(texts, texts | st.integers(-(2**63), 2**63 - 1), max_size=5)
 
 
 @settings(max_examples=200, deadline=None)
@@ -100,7 +90,7 @@ def test_long_text_is_cut_and_marked() -> None:
 
 
 def test_the_events_of_the_design_have_their_names() -> None:
-    assert set(DESIGN_NAMES) <= {event.value for event in Event}
+    assert {event.value for event in Event} >= DESIGN_NAMES
 
 
 def test_fields_stand_in_fixed_order_and_detail_sorted() -> None:
