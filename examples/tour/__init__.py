@@ -1,0 +1,1 @@
+"""What `run.py` needs beside its steps: searching files for plaintext, running commands, calling the application."""
