@@ -107,17 +107,17 @@ def is_missing(location: Location, clock: Clock) -> bool:
         return True
     store = SqliteStore(location.database, clock)
     try:
-        migrate_only_unfinished = _has_store_row(store)
+        return not _holds_something(store)
     finally:
         store.close()
-    return not migrate_only_unfinished
 
 
-def _has_store_row(store: SqliteStore) -> bool:
+def _holds_something(store: SqliteStore) -> bool:
+    """Whether the database is a finished store, or one of something else."""
     with store.translated():
         connection = store.read()
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        return not tables or "store" not in tables or SqliteStoreRow(connection).get() is not None
+        return bool(tables) and ("store" not in tables or SqliteStoreRow(connection).get() is not None)
 
 
 def _make_if_told(how: Opening, location: Location, variables: Mapping[str, str], clock: Clock) -> Node:

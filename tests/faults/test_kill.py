@@ -1,0 +1,19 @@
+"""kill -9 at writing system calls: what was acknowledged is there, nothing is there by halves, the log verifies.
+
+A part of the places in each run of the suite; `python tests/faults/campaign.py kills` takes every one.
+"""
+
+from __future__ import annotations
+
+import pytest
+from tests.faults.kills import CHANGES, Kills
+
+PLACES = 14
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_kill_at_any_write_leaves_a_whole_store_that_has_what_was_acknowledged(kills: Kills, change: str) -> None:
+    """T21, T36: each run reopens the store, reads it whole, writes, and verifies the audit log with its keys."""
+    runs = list(kills.run(change, PLACES))
+    assert len(runs) == PLACES
+    assert [point for point, outcome in runs if not outcome.killed] == []
