@@ -4,6 +4,7 @@ import json
 import time
 from base64 import b64decode, b64encode
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given, settings
@@ -30,7 +31,7 @@ def field_of_refusal(changed) -> str:
 
 
 def test_what_was_sealed_opens_with_its_aad_and_without_one():
-    for form in (sealed(), json.dumps(sealed()), json.dumps(sealed()).encode()):
+    for form in (sealed(), MappingProxyType(sealed()), json.dumps(sealed()), json.dumps(sealed()).encode()):
         assert KEY.open(envelope.parse(form), b"user:7") == PLAINTEXT
         assert KEY.open(envelope.parse(form), None) == PLAINTEXT
 

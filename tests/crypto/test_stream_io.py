@@ -286,6 +286,23 @@ def test_a_source_that_does_not_wait_is_refused():
         seal_stream(waiting, io.BytesIO(), sealer())
 
 
+class NeverReady:
+    """A non-blocking end that has nothing to give and no room to take."""
+
+    def read(self, size):
+        return None
+
+    def write(self, data):
+        return None
+
+
+def test_ends_that_say_not_now_are_refused():
+    with pytest.raises(UsageError, match="wait"):
+        seal_stream(NeverReady(), io.BytesIO(), sealer())
+    with pytest.raises(UsageError, match="wait"):
+        seal_stream(io.BytesIO(b"x"), NeverReady(), sealer())
+
+
 def test_a_file_that_is_not_there_is_named(folder):
     with pytest.raises(FileUnavailable, match="missing") as refused:
         seal_stream(folder / "missing", folder / "out", sealer())

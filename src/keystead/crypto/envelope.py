@@ -7,7 +7,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from json import JSONDecoder
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NoReturn, TypedDict
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -133,7 +133,7 @@ def parse(envelope: Mapping[str, Any] | str | bytes) -> EnvelopeParts:
         except ValueError:
             both = b""
     if len(both) != 28:
-        both = _iv_and_tag(iv, tag)
+        _refuse_iv_or_tag(iv, tag)
     own_aad = _decode("aad", aad) if aad and aad is not _ABSENT else _no_aad(aad)
     return key_id, both[:12], _decode("ciphertext", ciphertext), both[12:], own_aad
 
@@ -144,13 +144,11 @@ def _no_aad(aad: object) -> bytes:
     raise EnvelopeError("aad", "must be base64 text, null or missing")
 
 
-def _iv_and_tag(iv: object, tag: object) -> bytes:
-    iv_bytes, tag_bytes = _decode("iv", iv), _decode("tag", tag)
-    if len(iv_bytes) != 12:
+def _refuse_iv_or_tag(iv: object, tag: object) -> NoReturn:
+    if len(_decode("iv", iv)) != 12:
         raise EnvelopeError("iv", "must be 12 bytes")
-    if len(tag_bytes) != 16:
-        raise EnvelopeError("tag", "must be 16 bytes")
-    return iv_bytes + tag_bytes
+    _decode("tag", tag)
+    raise EnvelopeError("tag", "must be 16 bytes")
 
 
 def _decode(name: str, value: object) -> bytes:
