@@ -26,7 +26,8 @@ PASSPHRASE = "correct horse battery staple galore"
 
 
 def say(*words: object) -> None:
-    os.write(1, (" ".join(str(word) for word in words) + "\n").encode())
+    # Not `write`, so that a fault put into every `write` of the product leaves the driver its voice.
+    os.writev(1, [(" ".join(str(word) for word in words) + "\n").encode()])
 
 
 class Run:

@@ -15,7 +15,7 @@ from typing import Any
 
 DRIVER = Path(__file__).with_name("driver_changes.py")
 WRITES = (
-    "write", "pwrite64", "writev", "pwritev", "fsync", "fdatasync", "ftruncate", "truncate", "unlink", "unlinkat",
+    "write", "pwrite64", "fsync", "fdatasync", "ftruncate", "truncate", "unlink", "unlinkat",
     "rename", "renameat", "renameat2", "link", "linkat", "mkdir", "mkdirat", "fchmod", "fallocate",
 )  # fmt: skip
 _CALL = re.compile(r"^(?:\[pid +)?(\d+)\]? +([a-z0-9]+)\(")
@@ -76,6 +76,7 @@ class Server:
         command = {"change": change, "folder": str(folder), "key": key, **more}
         self._send(json.dumps(command).encode() + b"\n")
         outcome = Outcome()
+        tracer = None
         while (words := self._read())[0] != "end":
             if words[0] == "ready":
                 tracer = None if trace is None else attach(int(words[1]), trace)
@@ -88,7 +89,7 @@ class Server:
             else:
                 outcome.crash = " ".join(words)
         outcome.status = int(words[1])
-        if trace is not None and tracer is not None:
+        if tracer is not None:
             tracer.wait(timeout=20)
             assert tracer.stderr is not None
             tracer.stderr.close()

@@ -118,7 +118,9 @@ class SqliteStore:
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if connection.in_transaction and "disk I/O" not in str(error):
+            # Without room for its last frame the transaction is not in the log; SQLite has rolled it back by itself.
+            full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
+            if full or (connection.in_transaction and "disk I/O" not in str(error)):
                 self._roll_back(connection)
                 raise self._meaning(error) from error
             self._broken = f"a commit failed: {error}"
