@@ -188,6 +188,6 @@ class ChainCheck:
 
     def _note_accepted(self, record: Record) -> None:
         if record.event == Event.ROLLBACK_ACCEPTED:
-            store, journal = record.detail.get("store"), record.detail.get("journal")
-            if isinstance(store, int) and isinstance(journal, int):
-                self.accepted_losses.append(range(store + 1, journal + 1))
+            store, log = record.detail.get("store"), record.detail.get("log")
+            if isinstance(store, int) and isinstance(log, int):
+                self.accepted_losses.append(range(store + 1, log + 1))

@@ -71,7 +71,8 @@ def lock_chain(chain_folder: Path) -> int | None:
 def take_slot(folder: Path, known: Mapping[str, tuple[Head, bytes]]) -> tuple[str, Tail, int]:
     """Lock the first free chain that is whole as far as can be seen: its name, its end, and the lock's descriptor.
 
-    A chain whose end is damaged, or does not reach the head that the store knows, is left for `verify` to name.
+    A chain whose end is damaged, or is not the store's or does not reach the head that the store knows, is left for
+    `verify` to name.
 
     Raises:
         OSError: the folder cannot be written.
@@ -95,6 +96,8 @@ def take_slot(folder: Path, known: Mapping[str, tuple[Head, bytes]]) -> tuple[st
 
 
 def _reaches(tail: Tail, head: Head | None) -> bool:
-    if head is None or head.count < tail.count:
+    if head is None:
+        return tail.count == 0
+    if head.count < tail.count:
         return True
     return head.count == tail.count and (head.count == 0 or head.hash == tail.link.hex())
