@@ -94,15 +94,43 @@ class Change(Generic[T]):
         )
 
 
+class Reading:
+    """The block of a use case that changes nothing; it gives the detail of the record to come."""
+
+    __slots__ = ("_event", "_gate", "_resource", "_session", "detail")
+
+    def __init__(self, gate: Gate[Any], session: Session, resource: str, event: str) -> None:
+        self._gate = gate
+        self._session = session
+        self._resource = resource
+        self._event = event
+        self.detail: Detail = {}
+
+    def __enter__(self) -> Detail:
+        return self.detail
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        session = self._session
+        if error is not None:
+            self._gate.failed(session, self._resource, self._event, error)
+        else:
+            entry = Entry(session.id, str(session.principal), self._event, self._resource, detail=self.detail)
+            self._gate.recorder.append(entry)
+
+
 class Gate(Generic[T]):
-    """The gate of one node. `write` opens a transaction; `refresh` brings sessions and keys up to date."""
+    """The gate of one node.
+
+    `write` opens a transaction; `refresh` brings sessions and keys up to date, and says until when (monotonic seconds)
+    what it learned may be relied on.
+    """
 
     def __init__(
         self,
         policy: Policy,
         recorder: Recorder[T],
         write: Callable[[str], AbstractContextManager[T]],
-        refresh: Callable[[], None],
+        refresh: Callable[[], float],
         new_id: Callable[[], str],
     ) -> None:
         self._policy = policy
@@ -111,14 +139,15 @@ class Gate(Generic[T]):
         self._refresh = refresh
         self._new_id = new_id
 
-    def admit(self, session: Session, action: str, resource: str) -> None:
-        """Return if the session lives and its principal may do this.
+    def admit(self, session: Session, action: str, resource: str) -> float:
+        """Return if the session lives and its principal may do this; until when (monotonic seconds) that holds.
 
         Raises:
             SessionEnded, Denied: recorded as refusals.
         """
-        self._refresh()
+        until = -1.0 if session.ended else self._refresh()
         self.authorize(session, action, resource)
+        return until
 
     def authorize(self, session: Session, action: str, resource: str) -> None:
         """The same without asking the store whether anything changed: for what just asked."""
@@ -133,17 +162,10 @@ class Gate(Generic[T]):
             self.recorder.append(entry)
             raise Denied(f"{session.principal} may not {action} {resource}", why=decision.reason)
 
-    @contextmanager
-    def read(self, session: Session, action: str, resource: str, event: str) -> Iterator[Detail]:
+    def read(self, session: Session, action: str, resource: str, event: str) -> Reading:
         """A use case that changes nothing. The record is written before the answer leaves."""
         self.admit(session, action, resource)
-        detail: Detail = {}
-        try:
-            yield detail
-        except BaseException as error:
-            self.failed(session, resource, event, error)
-            raise
-        self.recorder.append(Entry(session.id, str(session.principal), event, resource, detail=detail))
+        return Reading(self, session, resource, event)
 
     @contextmanager
     def change(self, session: Session, action: str, resource: str, event: str) -> Iterator[Change[T]]:

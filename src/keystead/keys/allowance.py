@@ -43,11 +43,15 @@ class Allowance:
 
     def _beyond_half(self, number: int) -> None:
         if number <= self._end:
-            with self._lock:
-                wanted = not self._refilling and number > self._refill_from
-                self._refilling = self._refilling or wanted
-            if wanted:
-                self._in_background(self._refill_quietly)
+            # Whoever holds the lock is asking the store already; nobody waits for that before the block is at its end.
+            if not self._refilling and self._lock.acquire(blocking=False):
+                try:
+                    wanted = not self._refilling and number > self._refill_from
+                    self._refilling = self._refilling or wanted
+                finally:
+                    self._lock.release()
+                if wanted:
+                    self._in_background(self._refill_quietly)
             return
         with self._lock:
             while number > self._end:

@@ -10,9 +10,9 @@ from keystead.clock import Clock
 from keystead.crypto.material import KeyMaterial
 from keystead.errors import DataKeyNotFound, KeyStateError
 from keystead.gate import Gate, Session
-from keystead.keys.lifecycle import KeyState, Use, require_transition
+from keystead.keys.lifecycle import KeyState, require_transition
 from keystead.keys.limits import grant, rotation_due
-from keystead.keys.model import DataKeyRecord, check_count, counted, new_record, wrapped_under
+from keystead.keys.model import DataKeyRecord, check_count, counted, new_record, unwrapped, wrapped_under
 from keystead.keys.ports import DataKeyRows, RootAccess
 from keystead.keys.ring import KeyRing
 
@@ -43,7 +43,7 @@ class DataKeyManager:
 
     `under_key(transaction, reference)` lists the stored versions under a key, `destroy_versions` overwrites them;
     `checkpoint` truncates the write-ahead log and says whether no reader was in the way; `changed` is called after
-    each commit.
+    each commit; `same_root(transaction)` raises Sealed where another process replaced the root key.
     """
 
     gate: Gate[Any]
@@ -56,6 +56,7 @@ class DataKeyManager:
     destroy_versions: Callable[[Any, list[tuple[str, int]]], None]
     checkpoint: Callable[[], bool]
     changed: Callable[[], None]
+    same_root: Callable[[Any], object]
 
     def listing(self, session: Session) -> list[DataKeyInfo]:
         """Every data key, oldest first."""
@@ -81,8 +82,12 @@ class DataKeyManager:
         """Make a new active data key; the former one only decrypts from now on.
 
         With `if_active`, nothing happens where another key is active already: somebody else was first.
+
+        Raises:
+            Sealed: another process replaced the root key.
         """
         with self.gate.change(session, "key:rotate", "data-key/*", "data_key_rotated") as change:
+            self.same_root(change.transaction)
             rows = self.rows(change.transaction)
             former = [record for record in rows.all() if record.state is KeyState.ACTIVE]
             if if_active is not None and [record.key_id for record in former][-1:] != [if_active]:
@@ -100,9 +105,12 @@ class DataKeyManager:
 
     def _moved(self, record: DataKeyRecord, to: KeyState) -> DataKeyRecord:
         require_transition(record.state, to, record.key_id)
-        material = self.ring.material(record, Use.PROCESS)
+        # A copy of its own: the ring may forget its one at any moment, for example for another process's change.
+        material = unwrapped(record, self.root.wrapping_key(), self.root.store_id)
         moved = replace(record, state=to, state_ms=self.clock.now_ms())
-        return wrapped_under(moved, material, self.root.wrapping_key(), self.root.store_id)
+        moved = wrapped_under(moved, material, self.root.wrapping_key(), self.root.store_id)
+        material.forget()
+        return moved
 
     def _insert_new(self, transaction: Any) -> DataKeyRecord:
         rows, now = self.rows(transaction), self.clock.now_ms()

@@ -10,19 +10,20 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from keystead.crypto.compact import MessageKey, message_key_for, new_message_key
 from keystead.crypto.envelope import EnvelopeKey
 from keystead.crypto.material import KeyMaterial
 from keystead.crypto.purpose import Purpose
 from keystead.errors import DataKeyNotFound, DecryptionError, KeyStateError
-from keystead.keys.lifecycle import KeyState, Use, require_use
+from keystead.keys.lifecycle import PERMITTED_USES, KeyState, Use, require_use
 from keystead.keys.model import DataKeyRecord, unwrapped
 from keystead.keys.ports import DataKeyRows, RootAccess
 
 READ_KEYS: Final = 256
 UNKNOWN_REFERENCES: Final = 4096
+T = TypeVar("T")
 
 
 class KeyRing:
@@ -51,6 +52,10 @@ class KeyRing:
             self._records = records
             self._by_reference = {record.reference: record for record in records.values()}
             self._unknown.clear()
+
+    def after_fork(self) -> None:
+        """Start with a free lock in a forked child."""
+        self._lock = threading.RLock()
 
     def forget(self) -> None:
         """Overwrite every key in memory and drop all that was derived."""
@@ -118,6 +123,11 @@ class KeyRing:
                 self._materials[record.key_id] = material
             return material
 
+    def derive(self, record: DataKeyRecord, use: Use, how: Callable[[bytearray], T]) -> T:
+        """What `how` makes of the unwrapped key, which nobody forgets meanwhile; errors as for `material`."""
+        with self._lock:
+            return how(self.material(record, use).view())
+
     def sealing_key(self, purpose: Purpose) -> tuple[DataKeyRecord, MessageKey]:
         """The active data key and a message key under a salt of this call's own."""
         with self._lock:
@@ -176,6 +186,9 @@ class KeyRing:
     def keep(self, purpose: Purpose, key: MessageKey) -> None:
         """Remember a message key under which a tag was verified; the least recently kept one makes room."""
         with self._lock:
+            record = self._by_reference.get(key.prefix[4:12])
+            if record is None or Use.PROCESS not in PERMITTED_USES[record.state]:
+                return
             self._reading[(purpose, key.prefix)] = key
             self._reading.move_to_end((purpose, key.prefix))
             if len(self._reading) > READ_KEYS:

@@ -26,8 +26,7 @@ def encrypt_stream(gate: Gate[Any], ring: KeyRing, session: Session, ends: tuple
     with gate.read(session, "data:encrypt", "data-key/*", "data_encrypted") as detail:
         record = ring.active()
         detail["data_key"] = record.key_id
-        material = ring.material(record, Use.PROTECT)
-        sealer = StreamSealer(record.reference, material.view(), aad=bound)
+        sealer = ring.derive(record, Use.PROTECT, lambda material: StreamSealer(record.reference, material, aad=bound))
         detail["bytes"] = seal_stream(_end(ends[0]), _end(ends[1]), sealer)
         return int(detail["bytes"])
 
@@ -46,7 +45,7 @@ def decrypt_stream(gate: Gate[Any], ring: KeyRing, session: Session, ends: tuple
         except DataKeyNotFound:
             raise DecryptionError from None
         detail["data_key"] = record.key_id
-        return StreamOpener(header, ring.material(record, Use.PROCESS).view(), aad=bound)
+        return ring.derive(record, Use.PROCESS, lambda material: StreamOpener(header, material, aad=bound))
 
     with gate.read(session, "data:decrypt", "data-key/*", "data_decrypted") as detail:
         detail["bytes"] = open_stream(_end(ends[0]), _end(ends[1]), opener)

@@ -1,8 +1,9 @@
 """Encrypting and decrypting a caller's data: the hot way, for one session.
 
 Everything that is not the cipher is done once a period of at most a second: whether the session lives and may do this,
-whether another process changed the keys, whether a fork happened or the salt is spent, and the opening audit record.
-Within a period a call costs a clock, a count and the cipher.
+whether another process changed the keys, whether the salt is spent, and the opening audit record. A period ends with
+what the node knows of other processes, so that nothing is older than one second, and at a fork. Within a period a call
+costs a clock, a count and the cipher.
 """
 
 from __future__ import annotations
@@ -95,17 +96,19 @@ class DataUse:
         self._clock = clock
         self._monotonic = clock.monotonic
         self._made = 0
+        self._ended = 0
         self.end_period()
 
     def end_period(self) -> None:
         """Check everything again at the next call."""
+        self._ended += 1
         self._encrypt_until = self._envelope_until = self._open_until = -1.0
         self._openers: dict[bytes, tuple[Callable[[bytes, bytes], bytes], UseCounter]] = {}
         self._envelope_openers: dict[tuple[str, bool], tuple[EnvelopeKey, UseCounter]] = {}
 
     def _begin(self, action: str) -> float:
-        self._gate.admit(self._session, action, "data-key/*")
-        return self._monotonic() + PERIOD_SECONDS
+        known_until = self._gate.admit(self._session, action, "data-key/*")
+        return min(known_until, self._monotonic() + PERIOD_SECONDS)
 
     def _counter(self, event: str, target: str) -> UseCounter:
         return self._counts.counter(event, f"data-key/{target}", self._session.id, str(self._session.principal))
@@ -133,12 +136,15 @@ class DataUse:
             raise UsageError("data must be bytes", hint="encode text first, or use encrypt_data") from None
 
     def _begin_encrypting(self) -> None:
+        ended = self._ended
         until = self._begin("data:encrypt")
         key_id, key = self._keys.sealing(self._made)
         self._made = 0
         self._encrypted = self._counter("data_encrypted", key_id)
         self._seal = key.seal
         self._encrypt_until = until
+        if self._ended != ended:
+            self._encrypt_until = -1.0
 
     def decrypt(self, blob: bytes, aad: AAD = None) -> bytes:
         """The plaintext of a compact ciphertext.
@@ -165,12 +171,17 @@ class DataUse:
             self._refused(error)
 
     def _begin_decrypting(self) -> None:
+        ended = self._ended
         until = self._begin("data:decrypt")
         self._openers, self._envelope_openers = {}, {}
         self._open_until = until
+        if self._ended != ended:
+            self._open_until = -1.0
 
     def _decrypt_first(self, blob: bytes, aad: bytes) -> bytes:
         """The first of a period under a header: its key is looked up and, once a tag was verified, kept."""
+        # A period that ends meanwhile gets new dictionaries, so that nothing which it ended is kept.
+        openers = self._openers
         try:
             check_form(blob)
             ring = self._keys.ring
@@ -182,7 +193,7 @@ class DataUse:
         counter = self._counter("data_decrypted", record.key_id)
         counter.use()
         ring.keep(Purpose.CALLER, key)
-        self._openers[key.prefix] = (key.open, counter)
+        openers[key.prefix] = (key.open, counter)
         return plaintext
 
     def _refused(self, error: KeysteadError) -> NoReturn:
@@ -206,12 +217,15 @@ class DataUse:
         return self._seal_envelope(plaintext, aad, self._clock.now_ms())
 
     def _begin_envelopes(self) -> None:
+        ended = self._ended
         until = self._begin("data:encrypt")
         key, allowance = self._keys.envelopes()
         self._sealed = self._counter("data_encrypted", key.key_id)
         self._take = allowance.take
         self._seal_envelope = key.seal
         self._envelope_until = until
+        if self._ended != ended:
+            self._envelope_until = -1.0
 
     def open_envelope(
         self, envelope: Mapping[str, Any] | str | bytes, aad: AAD = None, *, require_aad: bool = False
@@ -242,9 +256,9 @@ class DataUse:
             self._refused(error)
 
     def _first_envelope(self, key_id: str, unchecked: bool) -> tuple[EnvelopeKey, UseCounter]:
-        ring = self._keys.ring
+        ring, openers = self._keys.ring, self._envelope_openers
         key = ring.envelope_key(ring.by_id(key_id), Use.PROCESS)
         target = f"{key_id} (aad unchecked)" if unchecked else key_id
         entry = (key, self._counter("data_decrypted", target))
-        self._envelope_openers[(key_id, unchecked)] = entry
+        openers[(key_id, unchecked)] = entry
         return entry

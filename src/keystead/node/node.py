@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -13,8 +15,9 @@ from keystead.access.session import Session
 from keystead.audit.counts import Counts
 from keystead.audit.journal import Journal
 from keystead.clock import Clock
+from keystead.crypto.mac import same
 from keystead.crypto.material import KeyMaterial, random_bytes
-from keystead.errors import KeysteadError, OperatorError, StoreBusy, StoreUnavailable
+from keystead.errors import IntegrityError, KeysteadError, OperatorError, StoreBusy, StoreUnavailable
 from keystead.gate import Entry, Gate
 from keystead.keys.lifecycle import KeyState
 from keystead.keys.manage import DataKeyManager
@@ -22,10 +25,10 @@ from keystead.keys.ring import KeyRing
 from keystead.keys.use import CallerKeys, DataUse
 from keystead.node.location import Location
 from keystead.node.recorder import Recorder, node_name
-from keystead.node.root import RootHolder
+from keystead.node.root import RootHolder, replaced
 from keystead.node.settings import Settings
 from keystead.node.ticker import Ticker
-from keystead.seal.provider import Slot
+from keystead.seal.provider import Slot, root_check
 from keystead.secrets.cache import ValueCache
 from keystead.secrets.model import Binder
 from keystead.secrets.read import SecretReader
@@ -35,9 +38,11 @@ from keystead.storage.audit import AuditRows, StoreAudit
 from keystead.storage.data_keys import SqliteDataKeys
 from keystead.storage.secrets import SqliteSecrets
 from keystead.storage.sqlite import SqliteStore
-from keystead.storage.store_row import SqliteRevocations, SqliteStoreRow
+from keystead.storage.store_row import SqliteRevocations, SqliteStoreRow, StoreRow
 
 JOURNAL_SYNC_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 1.0
+_ROOT_REPLACED = "another process replaced the root key: open the store again to go on changing its keys"
 
 
 class Files(NamedTuple):
@@ -87,6 +92,7 @@ class Node:
         self.cache = ValueCache()
         self.caller_keys = CallerKeys(self.ring, clock, self._reserve, self.ticker.soon)
         self._assemble()
+        os.register_at_fork(after_in_child=_start_anew_in_child(weakref.ref(self)))
 
     def _assemble(self) -> None:
         self.sweeper = Sweeper(
@@ -115,6 +121,7 @@ class Node:
             self._destroy_versions,
             self.store.checkpoint,
             self._keys_changed,
+            self.same_root,
         )
 
     # What the rooms are given
@@ -150,11 +157,23 @@ class Node:
 
     def adopt_root(self, root: KeyMaterial) -> None:
         """Hold a new root key that this process just put into the store."""
-        row = SqliteStoreRow(self.store.read()).get()
-        if row is not None:
-            self.root.unseal(row.store_id, root, row.integrity_wrapped, row.audit_wrapped)
-            self._binder = None
-            self._keys_changed()
+        self.root.adopt(root)
+        # Another thread may have met the new root key in the store before it was here.
+        self.notices = [notice for notice in self.notices if notice != _ROOT_REPLACED]
+        self._keys_changed()
+
+    def same_root(self, transaction: Any) -> StoreRow:
+        """The store row, if this node's root key is still the store's: every transaction that wraps asks first.
+
+        Raises:
+            Sealed: another process replaced the root key. IntegrityError: there is no row.
+        """
+        row = SqliteStoreRow(transaction).get()
+        if row is None:
+            raise IntegrityError("the store row is gone", hint="restore a backup elsewhere")
+        if not same(root_check(self.root.root()), row.root_check):
+            raise replaced()
+        return row
 
     def data_use(self, session: Session) -> DataUse:
         """Encryption and decryption for one session; it is told of changes until the node closes."""
@@ -214,41 +233,54 @@ class Node:
         """The store's generation as last seen."""
         return self._generation
 
-    def refresh(self) -> None:
+    def refresh(self) -> float:
         """Ask the store, at most once a freshness interval, what other processes changed.
+
+        What comes out is until when (monotonic seconds) the answer may be relied on.
 
         Raises:
             StoreNotFound: the store was removed or replaced.
             StoreBusy, StoreUnavailable: it has not answered for longer than the stale grace.
         """
-        now = self.clock.monotonic()
-        if now < self._fresh_until:
-            return
+        now, until = self.clock.monotonic(), self._fresh_until
+        if now < until:
+            return until
         with self._refresh_lock:
+            now = self.clock.monotonic()
             if now < self._fresh_until:
-                return
+                return self._fresh_until
             self.store.check_present()
+            until = now + self.settings.freshness_ms / 1000
             try:
-                with self.store.translated():
-                    generation, keys_generation = SqliteStoreRow(self.store.read()).generations()
-                    changed = generation != self._generation
-                    if changed:
-                        self._see_changes(keys_generation)
+                generation, keys_generation = SqliteStoreRow(self.store.read()).generations()
+                if generation != self._generation:
+                    self._see_changes(keys_generation)
             except (StoreBusy, StoreUnavailable):
+                # The wait for an answer that did not come may have been long; not every call is to wait like that.
+                until = max(until, self.clock.monotonic() + ASK_AGAIN_SECONDS)
                 self._tolerate(now)
             else:
                 self._generation = generation
                 self.stale_since = None
-            self._fresh_until = now + self.settings.freshness_ms / 1000
+            self._fresh_until = until
+            return until
 
     def _see_changes(self, keys_generation: int) -> None:
-        live = [session.id for session in self.sessions.values() if not session.ended]
+        live = [session.id for session in list(self.sessions.values()) if not session.ended]
         for session_id in SqliteRevocations(self.store.read()).among(live) if live else ():
             self.sessions[session_id].end()
         if keys_generation != self._keys_generation:
+            self._see_root()
             self.ring.reload()
             self.caller_keys.drop()
             self._keys_generation = keys_generation
+
+    def _see_root(self) -> None:
+        row = SqliteStoreRow(self.store.read()).get()
+        if row is None or self.root.sealed or self.root.outdated or same(root_check(self.root.root()), row.root_check):
+            return
+        self.root.outdate()
+        self.notices.append(_ROOT_REPLACED)
 
     def _tolerate(self, now: float) -> None:
         if self.stale_since is None:
@@ -331,12 +363,30 @@ class Node:
         finally:
             for session in self.sessions.values():
                 session.end()
-            self._end_periods()
             self.cache.clear()
+            self._end_periods()
             self.ring.forget()
             self.root.seal()
             self._binder = None
             self.store.close()
+
+    def _start_anew_in_child(self) -> None:
+        # A thread that is not there in the child may have held any of these locks.
+        self._refresh_lock = threading.Lock()
+        self._fresh_until = -1.0
+        self.cache.after_fork()
+        self.ring.after_fork()
+        self.caller_keys.drop()
+        self._end_periods()
+
+
+def _start_anew_in_child(node: weakref.ref[Node]) -> Callable[[], None]:
+    def start_anew() -> None:
+        forked = node()
+        if forked is not None and not forked.closed:
+            forked._start_anew_in_child()
+
+    return start_anew
 
 
 def new_operation_id() -> str:

@@ -29,6 +29,7 @@ class RootHolder:
         self._integrity: KeyMaterial | None = None
         self._heads: KeyMaterial | None = None
         self._audit: KeyMaterial | None = None
+        self.outdated = False
 
     def unseal(self, store_id: bytes, root: KeyMaterial, integrity_wrapped: bytes, audit_wrapped: bytes) -> None:
         """Hold this root key.
@@ -46,6 +47,22 @@ class RootHolder:
         self._store_id, self._root, self._wrapping, self._integrity = store_id, root, wrapping, integrity
         self._heads, self._audit = head_mac_key(integrity), audit
 
+    def adopt(self, root: KeyMaterial) -> None:
+        """Hold a new root key of the same store; what it wraps stays as it is."""
+        former = (self._root, self._wrapping)
+        self._root, self._wrapping, self.outdated = root, wrapping_key(root), False
+        for material in former:
+            if material is not None:
+                material.forget()
+
+    def outdate(self) -> None:
+        """Forget a root key that is no longer the store's. What was unwrapped before can go on being used."""
+        former = (self._root, self._wrapping)
+        self._root, self._wrapping, self.outdated = None, None, True
+        for material in former:
+            if material is not None:
+                material.forget()
+
     def seal(self) -> None:
         """Overwrite the keys."""
         for material in (self._root, self._wrapping, self._integrity, self._heads, self._audit):
@@ -55,8 +72,8 @@ class RootHolder:
 
     @property
     def sealed(self) -> bool:
-        """Whether the root key is not in memory."""
-        return self._root is None
+        """Whether no key is in memory."""
+        return self._integrity is None
 
     @property
     def store_id(self) -> bytes:
@@ -68,7 +85,7 @@ class RootHolder:
     def root(self) -> KeyMaterial:
         """The root key; Sealed where it is not in memory."""
         if self._root is None:
-            raise _sealed()
+            raise replaced() if self.outdated else _sealed()
         return self._root
 
     def integrity(self) -> KeyMaterial:
@@ -80,7 +97,7 @@ class RootHolder:
     def wrapping_key(self) -> bytearray:
         """The key that wraps data keys."""
         if self._wrapping is None:
-            raise _sealed()
+            raise replaced() if self.outdated else _sealed()
         return self._wrapping.view()
 
     def integrity_key(self) -> bytearray:
@@ -98,6 +115,13 @@ class RootHolder:
         if self._audit is None:
             raise _sealed()
         return self._audit
+
+
+def replaced() -> Sealed:
+    """The error that says that another process replaced the root key."""
+    return Sealed(
+        "this process no longer holds the store's root key: another process replaced it", hint="open the store again"
+    )
 
 
 def _sealed() -> Sealed:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from keystead.access.session import Session
-from keystead.crypto.mac import same
 from keystead.crypto.material import KeyMaterial
-from keystead.errors import IntegrityError, UsageError, VersionConflict
+from keystead.errors import UsageError
 from keystead.keys.model import unwrapped, wrapped_under
 from keystead.node.node import Node
 from keystead.node.root import wrap_audit_key, wrap_integrity_key
@@ -40,7 +39,7 @@ class SlotManager:
         """
         node = self._node
         with node.gate.change(session, "slot:add", "slot/*", "slot_added") as change:
-            row = self._same_root(change.transaction)
+            row = self._node.same_root(change.transaction)
             rows = SqliteSlots(change.transaction)
             label = free_label(rows.all(), label)
             slot = make_slot(
@@ -59,7 +58,7 @@ class SlotManager:
             SlotNotFound, UsageError; KeyStateError for the last slot.
         """
         with self._node.gate.change(session, "slot:remove", "slot/*", "slot_removed") as change:
-            self._same_root(change.transaction)
+            self._node.same_root(change.transaction)
             rows = SqliteSlots(change.transaction)
             _, removed = remove_slot(rows.all(), which)
             rows.delete(removed.id)
@@ -79,7 +78,7 @@ class SlotManager:
         """
         node = self._node
         with node.gate.change(session, "root:rekey", "root-key", "root_key_rotated") as change:
-            row = self._same_root(change.transaction)
+            row = self._node.same_root(change.transaction)
             slots = SqliteSlots(change.transaction)
             new_root = KeyMaterial.generate()
             remade = [
@@ -93,20 +92,6 @@ class SlotManager:
         node.adopt_root(new_root)
         node.store.checkpoint()
         return describe_slots(remade)
-
-    def _same_root(self, transaction: Any) -> StoreRow:
-        """The store row, if this node's root key is still the store's: every transaction that wraps compares it."""
-        row = SqliteStoreRow(transaction).get()
-        if row is None:
-            raise IntegrityError("the store row is gone", hint="restore a backup elsewhere")
-        if not same(root_check(self._node.root.root()), row.root_check):
-            raise VersionConflict(
-                "another process replaced the root key",
-                expected=row.root_generation - 1,
-                current=row.root_generation,
-                hint="open the store again",
-            )
-        return row
 
     @staticmethod
     def _kept(

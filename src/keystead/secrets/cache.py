@@ -99,6 +99,11 @@ class ValueCache:
                 lock = self._loading[key] = threading.Lock()
             return lock
 
+    def after_fork(self) -> None:
+        """Start with free locks in a forked child."""
+        self._lock = threading.Lock()
+        self._loading = {}
+
     def size(self) -> tuple[int, int]:
         """Entries and bytes."""
         return len(self._entries), self._bytes

@@ -61,7 +61,7 @@ def read_status(node: Node, session: Session) -> Status:
         head = node.journal.head
         return Status(
             initialized=True,
-            master_key_present=not node.root.sealed,
+            master_key_present=not node.root.sealed and not node.root.outdated,
             store=str(node.location.database),
             store_id=node.root.store_id.hex(),
             schema=connection.execute("PRAGMA user_version").fetchone()[0],

@@ -12,10 +12,10 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
@@ -23,6 +23,8 @@ from keystead.errors import OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnava
 
 APPLICATION_ID: Final = 0x6B737464  # "kstd"
 BUSY_SECONDS: Final = 10.0
+# Readers wait for nobody in WAL mode, unless a process recovers the log after a crash or keeps the file for itself.
+READ_BUSY_SECONDS: Final = 2.0
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -30,7 +32,23 @@ _PRAGMAS: Final = (
     "PRAGMA secure_delete=ON",
     "PRAGMA trusted_schema=OFF",
     "PRAGMA cache_size=-2048",
+    # A commit touches the same few pages again; fewer, larger checkpoints copy each of them once.
+    "PRAGMA wal_autocheckpoint=4000",
 )
+
+
+class _Reader(sqlite3.Connection):
+    """A connection whose statements raise keystead's errors, so that whoever reads need not know the driver's."""
+
+    meaning: Callable[[sqlite3.Error], StoreBusy | StoreUnavailable] | None = None
+
+    def execute(self, *statement: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*statement)
+        except sqlite3.Error as error:
+            if self.meaning is None:
+                raise
+            raise self.meaning(error) from error
 
 
 class SqliteStore:
@@ -63,12 +81,12 @@ class SqliteStore:
         os.close(fd)
 
     def read(self) -> sqlite3.Connection:
-        """This thread's connection, in autocommit; for SELECT only."""
+        """This thread's connection, in autocommit; for SELECT only. Its `execute` raises keystead's errors."""
         if self._pid != os.getpid():
             self._after_fork()
         connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
         if connection is None:
-            connection = self._connect()
+            connection = self._connect(_Reader, READ_BUSY_SECONDS)
             self._mine.connection = connection
             self._readers.append(connection)
         return connection
@@ -184,14 +202,17 @@ class SqliteStore:
             self._writer = self._connect()
         return self._writer
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(
+        self, kind: type[sqlite3.Connection] = sqlite3.Connection, wait: float | None = None
+    ) -> sqlite3.Connection:
         try:
             found = self.path.stat()
             self._inode = (found.st_dev, found.st_ino)
             connection = sqlite3.connect(
                 f"file:{_quoted(self.path)}?mode=rw",
                 uri=True,
-                timeout=BUSY_SECONDS,
+                timeout=BUSY_SECONDS if wait is None else wait,
+                factory=kind,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=256,
@@ -217,6 +238,8 @@ class SqliteStore:
                 why=f"SQLite says journal_mode={journal}, synchronous={synchronous}, and keystead needs wal and 2",
                 hint="put the store on a local disk that supports WAL",
             )
+        if isinstance(connection, _Reader):
+            connection.meaning = self._meaning
         return connection
 
     def _lock_file(self) -> None:
