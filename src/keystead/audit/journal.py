@@ -318,23 +318,22 @@ class Journal:
         self._write(record._replace(detail=detail).content(), None)
 
     def _slot(self) -> Writer:
-        if self._writer is None:
-            if self._closed:
-                raise AuditUnavailable("the audit journal is closed", hint="open the store again")
-            try:
-                self._take_slot()
-            except OSError as error:
-                raise self._unavailable(error) from error
-        assert self._writer is not None  # noqa: S101 - for the type checker
-        return self._writer
+        if self._writer is not None:
+            return self._writer
+        if self._closed:
+            raise AuditUnavailable("the audit journal is closed", hint="open the store again")
+        try:
+            return self._take_slot()
+        except OSError as error:
+            raise self._unavailable(error) from error
 
-    def _take_slot(self) -> None:
+    def _take_slot(self) -> Writer:
         known = self._heads.heads()
         chain, tail, lock_fd = take_slot(self.folder, known)
         try:
             if tail.count == 0:
                 self._heads.register(chain, self._clock.now_ms())
-            self._writer = Writer(
+            writer = self._writer = Writer(
                 self.folder / chain,
                 tail.path,
                 tail.size,
@@ -351,6 +350,7 @@ class Journal:
         self._sequence = max(self._sequence, tail.sequence)
         if tail.torn:
             self._note(Event.AUDIT_RECOVERED, {"torn_bytes": len(tail.torn), "torn_sha256": sha256(tail.torn).hex()})
+        return writer
 
     def _unavailable(self, error: OSError) -> AuditUnavailable:
         return AuditUnavailable(

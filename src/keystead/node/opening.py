@@ -10,6 +10,7 @@ from typing import Final
 
 from keystead.access.principal import Principal
 from keystead.audit.checkpoints import AuditKeys
+from keystead.audit.files import chain_names
 from keystead.audit.journal import Journal
 from keystead.audit.outbox import highest_sequence, recover_outbox
 from keystead.clock import Clock, SystemClock
@@ -199,9 +200,15 @@ def _check_rollback(node: Node, accept: bool) -> None:
             f"store {known}",
             hint="if an old copy was put back on purpose: keystead audit accept-rollback; if not, find out who did",
         )
+    entry = Entry(node.system.id, str(node.system.principal), "rollback_accepted", "store")
+    entry.detail = {"store": known, "log": witnessed}
     with node.store.write() as connection:
-        AuditRows(connection).raise_number(witnessed)
-    node.system_record("rollback_accepted", "store", store=known, log=witnessed)
+        rows = AuditRows(connection)
+        rows.raise_number(witnessed)
+        for chain in chain_names(node.location.audit):
+            rows.register(chain, node.clock.now_ms())
+        queued = node.recorder.enqueue(connection, [entry])
+    node.recorder.committed(queued)
 
 
 def _record_failed_start(journal: Journal, clock: Clock, error: KeysteadError) -> None:
