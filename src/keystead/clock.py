@@ -28,25 +28,22 @@ class Clock(Protocol):
         """How far wall time has run ahead of what the monotonic clock accounts for since the start, at least 0."""
 
 
-def _since_boot() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+def _since_boot_ms() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 class SystemClock:
     """The machine's time: the greater of wall time and start plus time since boot, so that it never goes back."""
 
     def __init__(self) -> None:
-        self._start_ms = time.time_ns() // 1_000_000
-        self._start_boot = _since_boot()
-
-    def _accounted_ms(self) -> int:
-        return self._start_ms + int((_since_boot() - self._start_boot) * 1000)
+        self._boot_ms = time.time_ns() // 1_000_000 - _since_boot_ms()
 
     def now_ms(self) -> int:
-        return max(time.time_ns() // 1_000_000, self._accounted_ms())
+        wall, accounted = time.time_ns() // 1_000_000, self._boot_ms + _since_boot_ms()
+        return wall if wall > accounted else accounted
 
     def ahead_ms(self) -> int:
-        return max(0, time.time_ns() // 1_000_000 - self._accounted_ms())
+        return max(0, time.time_ns() // 1_000_000 - self._boot_ms - _since_boot_ms())
 
     monotonic = staticmethod(time.monotonic)
 

@@ -249,15 +249,20 @@ class StoreNotFound(OperatorError, LookupError):
 
 
 class StoreUnavailable(OperatorError):
-    """The store cannot be read or written (disk, permissions, corruption)."""
+    """The store cannot be read or written (disk, permissions, corruption).
+
+    `damaged`: what is there is no sound database, and nothing is served from memory in its place.
+    """
 
     code = "KS3002"
+    damaged = False
 
 
 class StoreBusy(OperatorError):
     """Another process held the store longer than the bounded wait."""
 
     code = "KS3003"
+    damaged = False
 
 
 class SchemaTooNew(OperatorError):

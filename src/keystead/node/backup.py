@@ -40,7 +40,7 @@ from keystead.seal.provider import make_slot, root_check
 from keystead.seal.providers.passphrase import Passphrase, require_strength
 from keystead.storage.snapshot import describe, put_snapshot, take_snapshot
 from keystead.storage.sqlite import SqliteStore
-from keystead.storage.store_row import SqliteSlots, SqliteStoreRow
+from keystead.storage.store_row import SqliteSlots
 
 MAGIC: Final = b"ksbackup\x01"
 HEADER_LENGTH: Final = 45
@@ -221,7 +221,6 @@ def restore_backup(
         label = "master key" if credential.kind == "master-key" else credential.kind
         slot = make_slot(backup.root, credential, store_id=row.store_id.hex(), label=label, now_ms=node.clock.now_ms())
         SqliteSlots(change.transaction).insert(slot)
-        SqliteStoreRow(change.transaction).raise_generation()
         change.detail["secrets"] = backup.report.secrets
         change.detail["from"] = backup.report.store_id
     backup.root.forget()

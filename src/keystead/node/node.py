@@ -197,7 +197,6 @@ class Node:
         rows, now = SqliteSecrets(transaction), self.clock.now_ms()
         for name, version in versions:
             rows.destroy_version(name, version, now)
-        SqliteStoreRow(transaction).raise_generation()
 
     # Changes, mine and others'
 
@@ -255,7 +254,9 @@ class Node:
                 generation, keys_generation = SqliteStoreRow(self.store.read()).generations()
                 if generation != self._generation:
                     self._see_changes(keys_generation)
-            except (StoreBusy, StoreUnavailable):
+            except (StoreBusy, StoreUnavailable) as error:
+                if error.damaged:
+                    raise
                 # The wait for an answer that did not come may have been long; not every call is to wait like that.
                 until = max(until, self.clock.monotonic() + ASK_AGAIN_SECONDS)
                 self._tolerate(now)

@@ -264,7 +264,7 @@ def create_node(
         row = SqliteStoreRow(connection)
         if row.get() is not None:
             raise StoreExists(f"another process just made the store at {location.database}", hint="open it")
-        row.insert(StoreRow(store_id, now, 1, root_check(root_key), wrapped, audit_wrapped, 1, 1))
+        row.insert(StoreRow(store_id, now, 1, root_check(root_key), wrapped, audit_wrapped, 1))
         for slot in slots:
             SqliteSlots(connection).insert(slot)
         _first_data_key(node.data_keys, connection)

@@ -47,7 +47,6 @@ class SlotManager:
             )
             add_slot(rows.all(), slot)
             rows.insert(slot)
-            SqliteStoreRow(change.transaction).raise_generation()
             change.entries[0].target = f"slot/{slot.id}"
         return describe_slots([slot])[0]
 
@@ -62,7 +61,6 @@ class SlotManager:
             rows = SqliteSlots(change.transaction)
             _, removed = remove_slot(rows.all(), which)
             rows.delete(removed.id)
-            SqliteStoreRow(change.transaction).raise_generation()
             change.entries[0].target = f"slot/{removed.id}"
         self._node.store.checkpoint()
         return describe_slots([removed])[0]

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from keystead.crypto.aad import bind
-from keystead.crypto.mac import mac, same
-from keystead.errors import IntegrityError, SecretDeleted, SecretExpired, SecretNotFound
+from keystead.crypto.aad import bind, join_fields
+from keystead.crypto.mac import MacKey, same
+from keystead.errors import IntegrityError, SecretDeleted, SecretExpired
 from keystead.secrets.labels import Labels, is_expired
 
 MAX_VALUE_BYTES: Final = 64 * 1024
@@ -19,7 +19,8 @@ Encoding = Literal["text", "bytes"]
 class Head(NamedTuple):
     """The one row of a secret that changes. Times are ms since the epoch; texts are kept as the store has them.
 
-    `labels` is the JSON list of current, previous, previous_until_ms, pending; `tags` a JSON object with sorted names.
+    `labels` is `current,previous,previous_until_ms,pending`, empty where one is not set; `tags` a JSON object with
+    sorted names.
     `expires_ms` is the current version's. `epoch` rises with each change; `mac` binds all of it to the store.
     """
 
@@ -41,7 +42,11 @@ class Head(NamedTuple):
 
     def where(self) -> Labels:
         """Where the labels point."""
-        return Labels(*json.loads(self.labels))
+        return Labels(*[int(text) if text else None for text in self.labels.split(",")])
+
+    def is_current(self, version: int) -> bool:
+        """Whether the label `current` is on this version."""
+        return self.labels.startswith(f"{version},")
 
 
 class VersionRow(NamedTuple):
@@ -88,12 +93,12 @@ class VersionInfo:
 
 def labels_text(labels: Labels) -> str:
     """Labels as the head keeps them."""
-    return json.dumps(list(labels), separators=(",", ":"))
+    return ",".join("" if place is None else str(place) for place in labels)
 
 
 def tags_text(tags: Mapping[str, str]) -> str:
     """Tags as the head keeps them."""
-    return json.dumps(dict(sorted(tags.items())), separators=(",", ":"), ensure_ascii=True)
+    return json.dumps(dict(sorted(tags.items())), separators=(",", ":"), ensure_ascii=True) if tags else "{}"
 
 
 def info(head: Head, now_ms: int) -> SecretInfo:
@@ -107,7 +112,7 @@ def info(head: Head, now_ms: int) -> SecretInfo:
         head.updated_ms,
         head.expires_ms,
         head.ttl_ms,
-        json.loads(head.tags),
+        {} if head.tags == "{}" else json.loads(head.tags),
         head.rule,
         None if ended else labels.previous,
         is_expired(head.expires_ms, now_ms),
@@ -120,9 +125,9 @@ class Binder:
     """Binds heads and versions to one store by MAC and AAD."""
 
     def __init__(self, store_id: bytes, integrity_key: bytes | bytearray) -> None:
-        self._store_id = store_id
         self._store = store_id.hex()
-        self._key = integrity_key
+        self._key = MacKey(integrity_key)
+        self._version_prefix = bind("secret-version", store_id)
 
     def _head_mac(self, head: Head) -> bytes:
         # Only name and tags are free text; behind their lengths the fields cannot be read another way.
@@ -131,7 +136,7 @@ class Binder:
             f"{head.ttl_ms}|{head.rule}|{len(head.tags)}:{head.tags}|{head.created_ms}|{head.updated_ms}|"
             f"{head.expires_ms}|{head.expired_ms}|{head.deleted_ms}|{head.destroyed_ms}|{head.epoch}"
         )
-        return mac(self._key, message.encode())
+        return self._key.mac(message.encode())
 
     def sealed(self, head: Head, **changes: object) -> Head:
         """The head with changes, its epoch raised and its MAC made anew."""
@@ -153,9 +158,7 @@ class Binder:
 
     def version_aad(self, head: Head, row: VersionRow) -> bytes:
         """What the ciphertext of a version binds."""
-        return bind(
-            "secret-version",
-            self._store_id,
+        return self._version_prefix + join_fields(
             head.secret_id,
             head.name,
             row.version,
@@ -178,18 +181,15 @@ def require_readable(head: Head) -> None:
         raise SecretDeleted(f"secret {head.name} was deleted", hint=f"keystead rm --undo {head.name} brings it back")
 
 
-def require_live(head: Head, row: VersionRow | None, wanted: int, now_ms: int) -> VersionRow:
-    """The version, if it is there, not destroyed and not expired.
+def require_live(head: Head, row: VersionRow, now_ms: int) -> None:
+    """Return if the version is not destroyed and not expired.
 
     Raises:
-        SecretNotFound, SecretDeleted, SecretExpired.
+        SecretDeleted, SecretExpired.
     """
-    if row is None:
-        raise SecretNotFound(f"secret {head.name} has no version {wanted}", hint=f"keystead history {head.name}")
     if is_expired(row.expires_ms, now_ms):
         raise SecretExpired(
             f"secret {head.name}#{row.version} has expired", hint="store or rotate it to start its TTL anew"
         )
     if row.ciphertext is None:
         raise SecretDeleted(f"secret {head.name}#{row.version} was destroyed", hint=f"keystead history {head.name}")
-    return row

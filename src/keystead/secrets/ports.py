@@ -36,7 +36,7 @@ class SecretRows(Protocol):
         """All versions of a secret, oldest first."""
 
     def put(self, head: Head, current: int | None) -> None:
-        """Insert or replace a head, keep the index of its tags, raise the generation."""
+        """Insert or replace a head, and keep the index of its tags."""
 
     def add_version(self, name: str, row: VersionRow) -> None:
         """Add a version."""

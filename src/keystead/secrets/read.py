@@ -107,15 +107,20 @@ class SecretReader:
         self.binder().check(head)
         require_readable(head)
         now = self.clock.now_ms()
-        labels = head.where()
-        number = resolve_version(head.name, labels, now, version=version, label=label)
-        row = current if current is not None and current.version == number else rows.version(head.name, number)
-        if row is not None and is_expired(row.expires_ms, now) and number == labels.current and head.expired_ms is None:
+        row, ends = current, None
+        if version is not None or label is not None or row is None or not head.is_current(row.version):
+            labels = head.where()
+            number = resolve_version(head.name, labels, now, version=version, label=label)
+            row = rows.version(head.name, number)
+            if row is None:
+                raise SecretNotFound(
+                    f"secret {head.name} has no version {number}", hint=f"keystead history {head.name}"
+                )
+            ends = labels.previous_until_ms if label == "previous" else None
+        if is_expired(row.expires_ms, now) and head.expired_ms is None and head.is_current(row.version):
             self.expire(head.name)
-        row = require_live(head, row, number, now)
-        until = row.expires_ms
-        if label == "previous" and labels.previous_until_ms is not None:
-            until = min(until or labels.previous_until_ms, labels.previous_until_ms)
+        require_live(head, row, now)
+        until = row.expires_ms if ends is None else min(row.expires_ms or ends, ends)
         return Found(self._decrypt(head, row), until)
 
     def _decrypt(self, head: Head, row: VersionRow) -> SecretValue:

@@ -55,10 +55,11 @@ def import_environment(
     report = ImportReport()
     given = _given(variables, chosen, report)
     held = kms.node.reader.get_many(kms._session, [Reference(name) for name in given], quiet=True)
-    new: dict[str, Value] = {}
-    for name, value in given.items():
-        if _is_wanted(report, name, value, held[Reference(name)], conflicts):
-            new[name] = value
+    new: dict[str, Value] = {
+        name: value
+        for name, value in given.items()
+        if _is_wanted(report, name, value, held[Reference(name)], conflicts)
+    }
     _store(kms, new, report, conflicts)
     for name in report.conflicts:
         _LOG.warning("secrets_manager_conflict %s: store and environment differ, the %s wins", name, conflicts)

@@ -131,11 +131,10 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         """End the session; a service that opened its store closes it. Closing again changes nothing."""
         if self._opened is None or self._bound is None:
             return
-        self._bound.end()
-        if self._data is not None:
-            self._data.end_period()
         if self._owns_node:
             self._opened.close()
+        else:
+            self._opened.end_session(self._bound.id)
 
     def __enter__(self) -> Self:
         return self.initialize()

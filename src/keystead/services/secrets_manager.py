@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from keystead.audit.counts import UseCounter
 from keystead.clock import parse_duration
@@ -27,6 +27,15 @@ from keystead.services.manager_status import SecretsStatus
 from keystead.services.secret_operations import TTL, Page
 
 MISSING: Final = object()
+HOT_NAMES: Final = 1024
+HOT_LENGTH: Final = 4096
+
+
+class Known(NamedTuple):
+    """Until when (monotonic seconds) nothing need be asked, and the cache's token before it was looked into."""
+
+    until: float
+    token: int
 
 
 class SecretsManager:
@@ -123,15 +132,16 @@ class SecretsManager:
 
     def _read(self, reference: Reference) -> SecretValue:
         node, session = self._watch(), self.kms._session
-        node.gate.admit(session, "secret:read", f"secret/{reference.name}")
+        known = Known(node.gate.admit(session, "secret:read", f"secret/{reference.name}"), node.cache.token)
         key: Key = (reference.name, reference.version, reference.label)
         kept = node.cache.get(key)
         if kept is not None and self._may_serve(kept, node):
-            return self._hit(key, kept)
+            return self._hit(key, kept, known)
         with node.cache.loading(key):
+            known = Known(known.until, node.cache.token)
             kept = node.cache.get(key)
             if kept is not None and self._may_serve(kept, node):
-                return self._hit(key, kept)
+                return self._hit(key, kept, known)
             return self._miss(key, kept)
 
     def _may_serve(self, kept: Entry, node: Node) -> bool:
@@ -141,24 +151,24 @@ class SecretsManager:
             and not is_expired(kept.found.until_ms, node.clock.now_ms())
         )
 
-    def _hit(self, key: Key, kept: Entry) -> SecretValue:
-        node = self._watch()
-        token = node.cache.token
-        session = self.kms._session
+    def _hit(self, key: Key, kept: Entry, known: Known) -> SecretValue:
+        node, session = self._watch(), self.kms._session
         counter = node.counts.use("cache_hit", f"secret/{key[0]}", session.id, str(session.principal))
-        if key[1] is None and key[2] is None:
-            self._heat(key[0], kept, counter, token)
+        if key[1] is None and key[2] is None and len(kept.found.value) <= HOT_LENGTH:
+            self._heat(key[0], kept, counter, known)
         return kept.found.value
 
-    def _heat(self, name: str, kept: Entry, counter: UseCounter, token: int) -> None:
+    def _heat(self, name: str, kept: Entry, counter: UseCounter, known: Known) -> None:
         """Serve the name without any check for the rest of the period, if nothing changed meanwhile."""
         node = self._watch()
         now = self._monotonic()
-        until = min(now + min(PERIOD_SECONDS, node.settings.freshness_ms / 1000), kept.read_at + self._cache_ttl)
+        until = min(known.until, now + PERIOD_SECONDS, kept.read_at + self._cache_ttl)
         if kept.found.until_ms is not None:
             until = min(until, now + (kept.found.until_ms - node.clock.now_ms()) / 1000)
+        if len(self._hot) >= HOT_NAMES:
+            self._hot.clear()
         self._hot[name] = (kept.found.value, until, counter)
-        if node.cache.token != token:
+        if node.cache.token != known.token:
             self._hot.pop(name, None)
 
     def _miss(self, key: Key, stale: Entry | None) -> SecretValue:
@@ -168,16 +178,18 @@ class SecretsManager:
         try:
             found = node.reader.get(self.kms._session, *key)
         except (StoreBusy, StoreUnavailable) as error:
-            return self._serve_stale(key, stale, error)
+            return self._serve_stale(key, stale, error).value
         node.cache.put(key, Entry(found, generation, now), token)
         return found.value
 
-    def _serve_stale(self, key: Key, stale: Entry | None, error: KeysteadError) -> SecretValue:
-        """What is held, while the store is busy: bounded in time, announced, never expired or revoked."""
+    def _serve_stale(self, key: Key, stale: Entry | None, error: StoreBusy | StoreUnavailable) -> Found:
+        """What is held, while the store is busy: bounded in time, announced, never expired, revoked or changed."""
         node = self._watch()
         grace = node.settings.stale_grace_ms / 1000
         usable = (
             stale is not None
+            and not error.damaged
+            and stale.generation == node.generation
             and self._monotonic() - stale.read_at < self._cache_ttl + grace
             and not is_expired(stale.found.until_ms, node.clock.now_ms())
         )
@@ -185,7 +197,7 @@ class SecretsManager:
             raise error
         node.cache.figures.stale_served += 1
         node.record(self.kms._session, "stale_served", f"secret/{key[0]}", code=error.code)
-        return stale.found.value
+        return stale.found
 
     def _fall_back(self, name: str) -> SecretValue | None:
         """The environment's value of a name that the store has never held; announced, and counted in the status."""
@@ -214,12 +226,12 @@ class SecretsManager:
         values: dict[str, SecretValue] = {}
         wanted = {text: parse_reference(text) for text in names}
         unread: list[Reference] = []
-        node.gate.admit(self.kms._session, "secret:read", "secret/*")
+        known = Known(node.gate.admit(self.kms._session, "secret:read", "secret/*"), node.cache.token)
         for text, reference in wanted.items():
             key: Key = (reference.name, reference.version, reference.label)
             kept = node.cache.get(key)
             if kept is not None and self._may_serve(kept, node):
-                values[text] = self._hit(key, kept)
+                values[text] = self._hit(key, kept, known)
             else:
                 unread.append(reference)
         answers = self._read_many(unread, missing) if unread else {}
@@ -234,9 +246,13 @@ class SecretsManager:
         node = self._watch()
         token, generation, now = node.cache.token, node.generation, self._monotonic()
         node.cache.figures.misses += len(references)
-        answers: dict[Reference, Found | KeysteadError] = node.reader.get_many(
-            self.kms._session, references, quiet=missing == "skip"
-        )
+        answers: dict[Reference, Found | KeysteadError]
+        try:
+            answers = node.reader.get_many(self.kms._session, references, quiet=missing == "skip")
+        except (StoreBusy, StoreUnavailable) as error:
+            keys: list[Key] = [tuple(reference) for reference in references]
+            held = {key: node.cache.get(key) for key in keys}
+            return {Reference(*key): self._serve_stale(key, held[key], error) for key in keys}
         for reference, answer in answers.items():
             if isinstance(answer, Found):
                 key: Key = (reference.name, reference.version, reference.label)

@@ -62,7 +62,7 @@ class SqliteDataKeys:
         )
 
     def _raise(self) -> None:
-        self._connection.execute("UPDATE store SET keys_generation = keys_generation + 1, generation = generation + 1")
+        self._connection.execute("UPDATE store SET keys_generation = keys_generation + 1")
 
 
 def _row(record: DataKeyRecord) -> tuple[object, ...]:

@@ -21,6 +21,8 @@ _JOIN = (
     " ON v.name = s.name AND v.version = s.current"
 )
 _BATCH = 500
+_CURRENT = f"{_JOIN} WHERE s.name = ?"
+_ONE_HEAD = f"SELECT {_HEAD} FROM secrets s WHERE s.name = ?"
 
 
 class SqliteSecrets:
@@ -31,12 +33,12 @@ class SqliteSecrets:
 
     def head(self, name: str) -> Head | None:
         """The head of a secret."""
-        row = self._connection.execute(f"SELECT {_HEAD} FROM secrets s WHERE s.name = ?", (name,)).fetchone()
+        row = self._connection.execute(_ONE_HEAD, (name,)).fetchone()
         return None if row is None else Head(*row)
 
     def current(self, name: str) -> tuple[Head, VersionRow | None] | None:
         """The head and the current version, of one snapshot."""
-        row = self._connection.execute(f"{_JOIN} WHERE s.name = ?", (name,)).fetchone()
+        row = self._connection.execute(_CURRENT, (name,)).fetchone()
         return None if row is None else _both(row)
 
     def currents(self, names: Sequence[str]) -> list[tuple[Head, VersionRow | None]]:
@@ -65,7 +67,7 @@ class SqliteSecrets:
         return [VersionRow(*row) for row in rows]
 
     def put(self, head: Head, current: int | None) -> None:
-        """Insert or replace a head, keep the index of its tags, raise the generation."""
+        """Insert or replace a head, and keep the index of its tags."""
         old = self._connection.execute("SELECT tags FROM secrets WHERE name = ?", (head.name,)).fetchone()
         self._connection.execute(
             "INSERT OR REPLACE INTO secrets (name, secret_id, latest, labels, ttl_ms, rule, tags, created_ms,"
@@ -79,7 +81,6 @@ class SqliteSecrets:
                 "INSERT INTO secret_tags (tag, value, name) VALUES (?, ?, ?)",
                 [(tag, value, head.name) for tag, value in json.loads(head.tags).items()],
             )
-        self._connection.execute("UPDATE store SET generation = generation + 1")
 
     def add_version(self, name: str, row: VersionRow) -> None:
         """Add a version."""

@@ -172,7 +172,9 @@ class SqliteStore:
         if "readonly" in text:
             return StoreUnavailable(f"cannot write to {where}", why="it is read-only", hint="check mount and owner")
         if "malformed" in text or "not a database" in text:
-            return StoreUnavailable(f"{where} is damaged or no database", why=text, hint="restore a backup elsewhere")
+            damage = StoreUnavailable(f"{where} is damaged or no database", why=text, hint="restore a backup elsewhere")
+            damage.damaged = True
+            return damage
         return StoreUnavailable(f"the store {where} does not answer", why=text, hint="check the disk and the file")
 
     def check_present(self) -> None:

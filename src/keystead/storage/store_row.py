@@ -11,7 +11,7 @@ from keystead.seal.provider import Slot
 
 @dataclass(frozen=True, slots=True)
 class StoreRow:
-    """What a store is. `generation` rises with every change, `keys_generation` with every change of a data key."""
+    """What a store is. `keys_generation` rises with every change of a data key."""
 
     store_id: bytes
     created_ms: int
@@ -19,7 +19,6 @@ class StoreRow:
     root_check: bytes
     integrity_wrapped: bytes
     audit_wrapped: bytes
-    generation: int
     keys_generation: int
 
 
@@ -32,7 +31,7 @@ class SqliteStoreRow:
     def get(self) -> StoreRow | None:
         """The row; None in a file that was migrated and never became a store."""
         row = self._connection.execute(
-            "SELECT store_id, created_ms, root_generation, root_check, integrity_wrapped, audit_wrapped, generation,"
+            "SELECT store_id, created_ms, root_generation, root_check, integrity_wrapped, audit_wrapped,"
             " keys_generation FROM store"
         ).fetchone()
         return None if row is None else StoreRow(*row)
@@ -40,7 +39,7 @@ class SqliteStoreRow:
     def insert(self, row: StoreRow) -> None:
         """Make the file a store."""
         self._connection.execute(
-            "INSERT INTO store VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO store VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row.store_id,
                 row.created_ms,
@@ -48,7 +47,6 @@ class SqliteStoreRow:
                 row.root_check,
                 row.integrity_wrapped,
                 row.audit_wrapped,
-                row.generation,
                 row.keys_generation,
             ),
         )
@@ -57,18 +55,19 @@ class SqliteStoreRow:
         """Put a new root key in the place of the old one; `wrapped` are the integrity and the audit key under it."""
         self._connection.execute(
             "UPDATE store SET root_generation = ?, root_check = ?, integrity_wrapped = ?, audit_wrapped = ?,"
-            " generation = generation + 1, keys_generation = keys_generation + 1",
+            " keys_generation = keys_generation + 1",
             (root_generation, root_check, *wrapped),
         )
 
     def generations(self) -> tuple[int, int]:
-        """`generation` and `keys_generation`."""
-        row: tuple[int, int] = self._connection.execute("SELECT generation, keys_generation FROM store").fetchone()
-        return row
+        """The store's generation, and that of its keys.
 
-    def raise_generation(self) -> None:
-        """Tell other processes that something changed."""
-        self._connection.execute("UPDATE store SET generation = generation + 1")
+        Every change commits with its audit record, so the last record's number is the store's generation.
+        """
+        row: tuple[int | None, int] = self._connection.execute(
+            "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'audit_outbox'), keys_generation FROM store"
+        ).fetchone()
+        return row[0] or 0, row[1]
 
 
 class SqliteSlots:
@@ -121,6 +120,5 @@ class SqliteRevocations:
         return {session_id for (session_id,) in rows}
 
     def insert(self, session_id: str, now_ms: int) -> None:
-        """Revoke a session and raise the generation; revoking it again changes nothing."""
+        """Revoke a session; revoking it again changes nothing."""
         self._connection.execute("INSERT OR IGNORE INTO revoked_sessions VALUES (?, ?)", (session_id, now_ms))
-        self._connection.execute("UPDATE store SET generation = generation + 1")

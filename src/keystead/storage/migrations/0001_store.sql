@@ -6,7 +6,6 @@ CREATE TABLE store (
   root_check BLOB NOT NULL,
   integrity_wrapped BLOB NOT NULL,
   audit_wrapped BLOB NOT NULL,
-  generation INTEGER NOT NULL,
   keys_generation INTEGER NOT NULL
 );
 
@@ -64,7 +63,6 @@ CREATE TABLE secret_versions (
   PRIMARY KEY (name, version)
 ) WITHOUT ROWID;
 
-CREATE INDEX secret_versions_key ON secret_versions (key_reference);
 CREATE INDEX secret_versions_expiry ON secret_versions (expires_ms) WHERE expires_ms IS NOT NULL AND destroyed_ms IS NULL;
 
 CREATE TABLE secret_tags (
