@@ -30,22 +30,26 @@ class Sweeper:
     def sweep(self, session: Session) -> tuple[int, int]:
         """Record what expired and destroy what is due, a bounded batch each; how many of both.
 
-        After a jump of the clock nothing is destroyed.
+        After a jump of the clock nothing is: what reads as expired may be so only for a clock that was set wrong.
         """
+        if self._jumped():
+            return 0, 0
         now = self.clock.now_ms()
         expired = self.read_rows().newly_expired(now, BATCH)
         if expired:
             self._record(session, expired, now)
-        due: list[tuple[str, int]] = []
-        if self.clock.ahead_ms() <= DEFAULT_JUMP_LIMIT_MS:
-            due = self.read_rows().destroyable(now - self.destroy_after_ms, BATCH)
+        due = self.read_rows().destroyable(now - self.destroy_after_ms, BATCH)
         if due:
             self._destroy(session, due, now)
         return len(expired), len(due)
 
     def expire(self, session: Session, name: str) -> None:
-        """Record that one secret has expired, if nobody has."""
-        self._record(session, [name], self.clock.now_ms())
+        """Record that one secret has expired, if nobody has and the clock did not jump."""
+        if not self._jumped():
+            self._record(session, [name], self.clock.now_ms())
+
+    def _jumped(self) -> bool:
+        return self.clock.ahead_ms() > DEFAULT_JUMP_LIMIT_MS
 
     def _record(self, session: Session, names: list[str], now: int) -> None:
         with self.gate.change(session, "secret:write", "secret/*", "secret_expired") as change:

@@ -246,17 +246,15 @@ class SecretsManager:
         node = self._watch()
         token, generation, now = node.cache.token, node.generation, self._monotonic()
         node.cache.figures.misses += len(references)
+        keys: dict[Reference, Key] = {r: (r.name, r.version, r.label) for r in references}
         answers: dict[Reference, Found | KeysteadError]
         try:
             answers = node.reader.get_many(self.kms._session, references, quiet=missing == "skip")
         except (StoreBusy, StoreUnavailable) as error:
-            keys: list[Key] = [tuple(reference) for reference in references]
-            held = {key: node.cache.get(key) for key in keys}
-            return {Reference(*key): self._serve_stale(key, held[key], error) for key in keys}
+            return {reference: self._serve_stale(key, node.cache.get(key), error) for reference, key in keys.items()}
         for reference, answer in answers.items():
             if isinstance(answer, Found):
-                key: Key = (reference.name, reference.version, reference.label)
-                node.cache.put(key, Entry(answer, generation, now), token)
+                node.cache.put(keys[reference], Entry(answer, generation, now), token)
         return answers
 
     def _answer(self, reference: Reference, answer: Found | KeysteadError, missing: str) -> SecretValue | None:

@@ -1,0 +1,205 @@
+"""TTL, expiry and destruction by time, on a clock that is set."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.services.conftest import DAY_MS, Open, recorded, within
+
+from keystead.errors import SecretExpired, SecretNotFound, UsageError
+from keystead.node.settings import Settings
+from keystead.secrets.labels import KEEP
+from keystead.services.connection import Connection
+from keystead.services.kms import KMSService
+from keystead.testing import ManualClock
+
+EXPIRED = ("secret_expired", "secret/API_KEY", "success")
+DESTROYED = ("secret_destroyed", "secret/API_KEY", "success")
+
+
+def bytes_of(path: Path) -> list[bool]:
+    """Whether each version's ciphertext is still there."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT ciphertext IS NOT NULL FROM secret_versions ORDER BY name, version")
+        return [bool(there) for (there,) in rows]
+
+
+@pytest.mark.parametrize(
+    ("how", "ms"),
+    [
+        ({"ttl": "90d"}, 90 * DAY_MS),
+        ({"ttl": "1h30m"}, 5_400_000),
+        ({"ttl": timedelta(minutes=5)}, 300_000),
+        ({"ttl_days": 2}, 2 * DAY_MS),
+        ({"ttl": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_ttl_is_a_timedelta_text_or_days(
+    kms: KMSService, clock: ManualClock, how: dict[str, object], ms: int | None
+) -> None:
+    info = kms.store_secret("API_KEY", "x", **how)  # type: ignore[arg-type]
+    assert info.ttl_ms == ms
+    assert info.expires_ms == (None if ms is None else clock.now_ms() + ms)
+
+
+@pytest.mark.parametrize("ttl", ["5", "", "5 minutes", "-5m", "0s", 300, 1.5, timedelta(0), timedelta(seconds=-1)])
+def test_a_ttl_of_another_form_is_refused_and_nothing_stored(kms: KMSService, ttl: object) -> None:
+    with pytest.raises(UsageError):
+        kms.store_secret("API_KEY", "x", ttl=ttl)  # type: ignore[arg-type]
+    with pytest.raises(SecretNotFound):
+        kms.get_secret("API_KEY")
+
+
+@pytest.mark.parametrize("ttl", ["5m", None])
+def test_ttl_and_ttl_days_together_contradict_each_other(kms: KMSService, ttl: str | None) -> None:
+    with pytest.raises(UsageError, match="ttl_days"):
+        kms.store_secret("API_KEY", "x", ttl=ttl, ttl_days=5)
+
+
+def test_storing_and_rotating_start_the_ttl_anew_with_the_same_length_unless_told(
+    kms: KMSService, clock: ManualClock
+) -> None:
+    kms.store_secret("API_KEY", "1", ttl="10d")
+    clock.advance(9 * DAY_MS)
+    assert kms.rotate_secret("API_KEY", "2").expires_ms == clock.now_ms() + 10 * DAY_MS
+    clock.advance(9 * DAY_MS)
+    assert kms.store_secret("API_KEY", "3").expires_ms == clock.now_ms() + 10 * DAY_MS
+    clock.advance(9 * DAY_MS)
+    assert kms.store_secret("API_KEY", "4", ttl=KEEP).expires_ms == clock.now_ms() + 10 * DAY_MS
+    assert kms.store_secret("API_KEY", "5", ttl="1d").expires_ms == clock.now_ms() + DAY_MS
+    assert kms.store_secret("API_KEY", "6", ttl=None).expires_ms is None
+    assert kms.rotate_secret("API_KEY", "7").expires_ms is None
+
+
+def test_a_ttl_belongs_to_its_version(kms: KMSService, clock: ManualClock) -> None:
+    kms.store_secret("API_KEY", "1", ttl="1h")
+    kms.store_secret("API_KEY", "2", ttl="10h")
+    clock.advance(3_600_000)
+    assert kms.get_secret("API_KEY").reveal() == "2"
+    with pytest.raises(SecretExpired, match="API_KEY#1"):
+        kms.get_secret("API_KEY", version=1)
+    with pytest.raises(SecretExpired):
+        kms.get_secret("API_KEY", label="previous")
+
+
+def test_expired_is_unreadable_at_once_with_the_sweeper_off_and_the_first_read_records_it(
+    kms: KMSService, clock: ManualClock, path: Path
+) -> None:
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    clock.advance(3_599_999)
+    assert kms.get_secret("API_KEY").reveal() == "x"
+    clock.advance(1)
+    events = recorded(kms)
+    for _ in range(2):
+        with pytest.raises(SecretExpired, match="API_KEY#1"):
+            kms.get_secret("API_KEY")
+        with pytest.raises(SecretExpired):
+            kms.get_secret("API_KEY", version=1)
+    assert events.count(EXPIRED) == 1
+    assert bytes_of(path) == [True]
+
+
+def test_a_call_of_the_sweeper_records_what_expired_once(kms: KMSService, clock: ManualClock) -> None:
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    kms.store_secret("OTHER", "x", ttl="2h")
+    clock.advance(3_600_000)
+    events = recorded(kms)
+    kms.node.maintain()
+    kms.node.maintain()
+    assert events == [EXPIRED]
+
+
+def test_the_timer_records_what_expired(opened: Open, clock: ManualClock) -> None:
+    kms = opened(settings=Settings(sweep_interval_ms=1000)).kms
+    events = recorded(kms)
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    clock.advance(3_600_000)
+    kms.node.ticker.soon(lambda: None)
+    assert within(lambda: EXPIRED in events)
+
+
+def test_only_another_version_makes_an_expired_name_readable_again(kms: KMSService, clock: ManualClock) -> None:
+    kms.store_secret("API_KEY", "1", ttl="1h")
+    clock.advance(3_600_000)
+    assert kms.rotate_secret("API_KEY", "2").version == 2
+    assert kms.get_secret("API_KEY").reveal() == "2"
+    with pytest.raises(SecretExpired):
+        kms.get_secret("API_KEY", version=1)
+    clock.advance(3_600_000)
+    events = recorded(kms)
+    kms.node.maintain()
+    assert events == [EXPIRED]
+
+
+def test_an_expired_version_is_destroyed_seven_days_later_and_not_before(
+    kms: KMSService, clock: ManualClock, path: Path
+) -> None:
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    clock.advance(3_600_000 + 7 * DAY_MS - 1)
+    events = recorded(kms)
+    kms.node.maintain()
+    assert (events, bytes_of(path)) == ([EXPIRED], [True])
+    clock.advance(1)
+    kms.node.maintain()
+    assert (events, bytes_of(path)) == ([EXPIRED, DESTROYED], [False])
+    with pytest.raises(SecretExpired):
+        kms.get_secret("API_KEY")
+    assert kms.list_versions("API_KEY")[0].state == "destroyed"
+
+
+def test_the_time_until_destruction_is_a_setting(opened: Open, clock: ManualClock, path: Path) -> None:
+    kms = opened(settings=Settings(destroy_expired_after_ms=0, sweep_interval_ms=DAY_MS * 999)).kms
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    clock.advance(3_600_000)
+    kms.node.maintain()
+    assert bytes_of(path) == [False]
+
+
+def test_after_a_jump_of_the_clock_expired_is_unreadable_but_nothing_is_destroyed_or_remembered(
+    opened: Open, path: Path, key: str
+) -> None:
+    wrong = ManualClock()
+    kms = opened(clock=wrong).kms
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    wrong.jump(30 * DAY_MS)
+    events = recorded(kms)
+    with pytest.raises(SecretExpired):
+        kms.get_secret("API_KEY")
+    kms.node.maintain()
+    assert (EXPIRED in events, DESTROYED in events, bytes_of(path)) == (False, False, [True])
+    wrong.jump(-30 * DAY_MS)
+    assert kms.get_secret("API_KEY").reveal() == "x"
+
+
+def test_a_small_correction_of_the_clock_is_no_jump(kms: KMSService, clock: ManualClock) -> None:
+    kms.store_secret("API_KEY", "x", ttl="30m")
+    clock.jump(3_000_000)
+    events = recorded(kms)
+    kms.node.maintain()
+    assert events == [EXPIRED]
+
+
+def test_a_clock_that_is_set_back_brings_nothing_back(kms: KMSService, clock: ManualClock) -> None:
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    clock.advance(3_600_000)
+    clock.jump(-DAY_MS)
+    with pytest.raises(SecretExpired):
+        kms.get_secret("API_KEY")
+
+
+def test_the_status_counts_what_expired_and_lists_tell_it(store: Connection, clock: ManualClock) -> None:
+    kms = store.kms
+    kms.store_secret("A", "x", ttl="1h")
+    kms.store_secret("B", "x")
+    assert kms.get_status().expired_secrets_count == 0
+    clock.advance(3_600_000)
+    status = kms.get_status()
+    assert (status.secrets_count, status.expired_secrets_count) == (2, 1)
+    assert [info.name for info in kms.list_secrets(expired=True).items] == ["A"]
+    assert [info.name for info in kms.list_secrets(expired=False).items] == ["B"]
+    assert [info.expired for info in kms.list_secrets().items] == [True, False]
