@@ -30,7 +30,7 @@ from keystead.secrets.model import (
     require_live,
     require_readable,
 )
-from keystead.secrets.names import Reference, check_name
+from keystead.secrets.names import Reference, check_name, check_version
 from keystead.secrets.ports import Filter, SecretRows
 from keystead.secrets.value import SecretValue
 
@@ -64,6 +64,8 @@ class SecretReader:
         check_name(name)
         if version is not None and label is not None:
             raise UsageError("version and label contradict each other", hint="give one of them")
+        if version is not None:
+            check_version(version)
         with self.gate.read(session, "secret:read", f"secret/{name}", "secret_retrieved") as detail:
             rows = self.rows()
             both = rows.current(name)

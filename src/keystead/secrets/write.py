@@ -16,7 +16,7 @@ from keystead.keys.ring import KeyRing
 from keystead.secrets.generators import parse_rule
 from keystead.secrets.labels import KEEP, Keep, Labels, after_rotation, expiry, resolve_ttl
 from keystead.secrets.model import MAX_VALUE_BYTES, Binder, Head, SecretInfo, VersionRow, info, labels_text, tags_text
-from keystead.secrets.names import check_name, check_tags
+from keystead.secrets.names import check_name, check_tags, check_version
 from keystead.secrets.ports import SecretRows
 from keystead.secrets.value import SecretValue
 
@@ -113,9 +113,11 @@ class SecretWriter:
         """Destroy one version, or all and with them the secret; its name stays held. There is no undo.
 
         Raises:
-            SecretNotFound: no such secret or version.
+            SecretNotFound: no such secret or version. SecretDeleted: it was destroyed before.
         """
         check_name(name)
+        if version is not None:
+            check_version(version)
         with self.gate.change(session, "secret:destroy", f"secret/{name}", "secret_destroyed") as change:
             rows = self.rows(change.transaction)
             head = self._present(rows, name)
@@ -123,6 +125,8 @@ class SecretWriter:
             wanted = [row for row in rows.versions(name) if version in (None, row.version)]
             if not wanted:
                 raise SecretNotFound(f"secret {name} has no version {version}", hint=f"keystead history {name}")
+            if version is not None and wanted[0].ciphertext is None:
+                raise SecretDeleted(f"secret {name}#{version} was destroyed before", hint=f"keystead history {name}")
             for row in wanted:
                 if row.ciphertext is not None:
                     rows.destroy_version(name, row.version, now)
