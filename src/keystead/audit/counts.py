@@ -78,7 +78,7 @@ class Counts:
     def __init__(self, record: Callable[[Record], None], *, clock: Clock, node: str) -> None:
         self._record = record
         self._clock = clock
-        self._node = node
+        self.node = node
         self._by_key: dict[tuple[str, str, str], UseCounter] = {}
         self._active: set[UseCounter] = set()
         self._periods = itertools.count(1)
@@ -163,7 +163,7 @@ class Counts:
 
     def _made(self, counter: UseCounter, event: str, detail: dict[str, str | int]) -> Record:
         return Record(
-            self._clock.now_ms(), self._node, counter.session, counter.principal, event, counter.target, detail=detail
+            self._clock.now_ms(), self.node, counter.session, counter.principal, event, counter.target, detail=detail
         )
 
     def _start_anew(self) -> None:

@@ -53,7 +53,7 @@ class Journal:
         reserve_bytes: int = RESERVE_BYTES,
     ) -> None:
         self.folder = folder
-        self._node = node
+        self.node = node
         self._clock = clock
         self._heads = heads
         self._group = fsync == "group"
@@ -252,7 +252,7 @@ class Journal:
             frontier=self._tree,
             link=self._link,
             time_ms=self._clock.now_ms(),
-            node=self._node,
+            node=self.node,
             closing=closing,
         )
         self._write(record.content(), None)
@@ -314,7 +314,7 @@ class Journal:
             del self._waiting[0]
 
     def _note(self, event: Event, detail: dict[str, str | int]) -> None:
-        record = Record(self._clock.now_ms(), self._node, "", "system:audit", event, f"chain/{self._chain}")
+        record = Record(self._clock.now_ms(), self.node, "", "system:audit", event, f"chain/{self._chain}")
         self._write(record._replace(detail=detail).content(), None)
 
     def _slot(self) -> Writer:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keystead.crypto.kdf import derive_into
 from keystead.crypto.mac import same
-from keystead.crypto.material import KEY_LENGTH, random_bytes, zero
+from keystead.crypto.material import KEY_LENGTH, random_bytes, random_nonce, zero
 from keystead.crypto.purpose import Purpose, label
 from keystead.errors import DecryptionError, EnvelopeError
 
@@ -56,7 +56,7 @@ class MessageKey:
 
     def seal(self, data: bytes, aad: bytes) -> bytes:
         """A compact ciphertext under a fresh random nonce."""
-        nonce = random_bytes(12)
+        nonce = random_nonce(12)
         header = self.prefix + nonce
         return header + self.encrypt(nonce, data, header + aad)
 

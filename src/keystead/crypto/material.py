@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Final, NoReturn
 
 KEY_LENGTH = 32
 
@@ -11,6 +12,10 @@ KEY_LENGTH = 32
 def random_bytes(length: int) -> bytes:
     """`length` bytes from the operating system's generator; an error of that generator is not caught."""
     return os.urandom(length)
+
+
+random_nonce: Final[Callable[[int], bytes]] = getattr(os, "getrandom", os.urandom)
+"""At most 256 bytes of the same generator, for hot paths: the system call without a wrapper, where there is one."""
 
 
 class KeyMaterial:

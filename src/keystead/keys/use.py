@@ -9,7 +9,7 @@ costs a clock, a count and the cipher.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, NoReturn, TypeVar
 
 from keystead.audit.counts import Counts, UseCounter
@@ -21,6 +21,7 @@ from keystead.crypto.purpose import Purpose
 from keystead.errors import DataError, KeysteadError, UsageError
 from keystead.gate import Gate, Session
 from keystead.keys.allowance import Allowance
+from keystead.keys.hot import Hot, Period, hot_decrypt, hot_encrypt, not_bytes
 from keystead.keys.lifecycle import Use
 from keystead.keys.limits import SALT_MESSAGE_LIMIT
 from keystead.keys.ports import Reserve
@@ -86,16 +87,32 @@ class CallerKeys:
 
 
 class DataUse:
-    """Encrypt and decrypt for one session."""
+    """Encrypt and decrypt for one session.
 
-    def __init__(self, keys: CallerKeys, gate: Gate[Any], counts: Counts, session: Session, clock: Clock) -> None:
+    `face` is the instance dictionary of the service that this works for. The functions of a period are put into it
+    under `encrypt` and `decrypt`, where they stand before the service's methods of those names.
+    """
+
+    def __init__(
+        self,
+        keys: CallerKeys,
+        gate: Gate[Any],
+        counts: Counts,
+        session: Session,
+        clock: Clock,
+        *,
+        face: MutableMapping[str, Any],
+    ) -> None:
         self._keys = keys
         self._gate = gate
         self._counts = counts
         self._session = session
-        self._clock = clock
+        self._now_ms = clock.now_ms
         self._monotonic = clock.monotonic
-        self._made = 0
+        self._face = face
+        self._hot_ends: list[Callable[[], None]] = []
+        self._encrypted = self._counter("data_encrypted", "*")
+        self._reported = 0
         self._ended = 0
         self.end_period()
 
@@ -103,6 +120,9 @@ class DataUse:
         """Check everything again at the next call."""
         self._ended += 1
         self._encrypt_until = self._envelope_until = self._open_until = -1.0
+        ends, self._hot_ends = self._hot_ends, []
+        for end in ends:
+            end()
         self._openers: dict[bytes, tuple[Callable[[bytes, bytes], bytes], UseCounter]] = {}
         self._envelope_openers: dict[tuple[str, bool], tuple[EnvelopeKey, UseCounter]] = {}
 
@@ -127,24 +147,28 @@ class DataUse:
         counter.tick()
         if not counter.open:
             self._counts.resume(counter)
-        self._made += 1
         if type(aad) is not bytes:
             aad = canonical_aad(aad)
         try:
             return self._seal(data, aad)
         except TypeError:
-            raise UsageError("data must be bytes", hint="encode text first, or use encrypt_data") from None
+            raise not_bytes() from None
 
     def _begin_encrypting(self) -> None:
         ended = self._ended
         until = self._begin("data:encrypt")
-        key_id, key = self._keys.sealing(self._made)
-        self._made = 0
+        key_id, key = self._keys.sealing(self._encrypted.total() - self._reported)
         self._encrypted = self._counter("data_encrypted", key_id)
-        self._seal = key.seal
-        self._encrypt_until = until
+        self._reported = self._encrypted.total()
+        period = Period(self._monotonic, until, self._counts, self._encrypted)
+        self._seal, self._encrypt_until = key.seal, until
+        self._install("encrypt", hot_encrypt(key, period, self.encrypt))
         if self._ended != ended:
-            self._encrypt_until = -1.0
+            self.end_period()
+
+    def _install(self, name: str, hot: Hot) -> None:
+        self._hot_ends.append(hot.end)
+        self._face[name] = hot.crypt
 
     def decrypt(self, blob: bytes, aad: AAD = None) -> bytes:
         """The plaintext of a compact ciphertext.
@@ -193,6 +217,9 @@ class DataUse:
         counter = self._counter("data_decrypted", record.key_id)
         counter.use()
         ring.keep(Purpose.CALLER, key)
+        if not openers:
+            period = Period(self._monotonic, self._open_until, self._counts, counter)
+            self._install("decrypt", hot_decrypt(key, period, self.decrypt))
         openers[key.prefix] = (key.open, counter)
         return plaintext
 
@@ -208,13 +235,17 @@ class DataUse:
         Raises:
             KeyExhausted: the key's messages are used up and the store cannot be asked for more.
         """
-        if self._monotonic() >= self._envelope_until:
+        now = self._monotonic()
+        if now >= self._envelope_until:
             self._begin_envelopes()
         self._take()
-        self._sealed.use()
+        counter = self._sealed
+        counter.tick()
+        if not counter.open:
+            self._counts.resume(counter)
         if type(aad) is not bytes:
             aad = canonical_aad(aad)
-        return self._seal_envelope(plaintext, aad, self._clock.now_ms())
+        return self._seal_envelope(plaintext, aad, self._wall_offset_ms + int(now * 1000))
 
     def _begin_envelopes(self) -> None:
         ended = self._ended
@@ -222,6 +253,8 @@ class DataUse:
         key, allowance = self._keys.envelopes()
         self._sealed = self._counter("data_encrypted", key.key_id)
         self._take = allowance.take
+        # One clock serves both the period and the timestamp, which decides nothing.
+        self._wall_offset_ms = self._now_ms() - int(self._monotonic() * 1000)
         self._seal_envelope = key.seal
         self._envelope_until = until
         if self._ended != ended:
@@ -250,8 +283,11 @@ class DataUse:
             known = self._envelope_openers.get((parts[0], aad is None))
             if known is None:
                 known = self._first_envelope(parts[0], aad is None)
-            known[1].use()
-            return known[0].open(parts, aad)
+            key, counter = known
+            counter.tick()
+            if not counter.open:
+                self._counts.resume(counter)
+            return key.open(parts, aad)
         except KeysteadError as error:
             self._refused(error)
 

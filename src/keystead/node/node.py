@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -23,6 +21,7 @@ from keystead.keys.lifecycle import KeyState
 from keystead.keys.manage import DataKeyManager
 from keystead.keys.ring import KeyRing
 from keystead.keys.use import CallerKeys, DataUse
+from keystead.node.fork import survive_forks
 from keystead.node.location import Location
 from keystead.node.recorder import Recorder, node_name
 from keystead.node.root import RootHolder, replaced
@@ -92,7 +91,7 @@ class Node:
         self.cache = ValueCache()
         self.caller_keys = CallerKeys(self.ring, clock, self._reserve, self.ticker.soon)
         self._assemble()
-        os.register_at_fork(after_in_child=_start_anew_in_child(weakref.ref(self)))
+        survive_forks(self)
 
     def _assemble(self) -> None:
         self.sweeper = Sweeper(
@@ -175,9 +174,9 @@ class Node:
             raise replaced()
         return row
 
-    def data_use(self, session: Session) -> DataUse:
+    def data_use(self, session: Session, face: MutableMapping[str, Any]) -> DataUse:
         """Encryption and decryption for one session; it is told of changes until the node closes."""
-        use = DataUse(self.caller_keys, self.gate, self.counts, session, self.clock)
+        use = DataUse(self.caller_keys, self.gate, self.counts, session, self.clock, face=face)
         self._ended.append(use.end_period)
         return use
 
@@ -371,23 +370,16 @@ class Node:
             self._binder = None
             self.store.close()
 
-    def _start_anew_in_child(self) -> None:
-        # A thread that is not there in the child may have held any of these locks.
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: a thread that is not there may have held any lock, and records say who acts."""
+        self.name = self.recorder.node = self.journal.node = self.counts.node = node_name()
         self._refresh_lock = threading.Lock()
         self._fresh_until = -1.0
+        self.ticker.after_fork()
         self.cache.after_fork()
         self.ring.after_fork()
         self.caller_keys.drop()
         self._end_periods()
-
-
-def _start_anew_in_child(node: weakref.ref[Node]) -> Callable[[], None]:
-    def start_anew() -> None:
-        forked = node()
-        if forked is not None and not forked.closed:
-            forked._start_anew_in_child()
-
-    return start_anew
 
 
 def new_operation_id() -> str:

@@ -26,7 +26,7 @@ class Recorder:
 
     def __init__(self, journal: Journal, node: str, clock: Clock, woken: Callable[[], None]) -> None:
         self._journal = journal
-        self._node = node
+        self.node = node
         self._clock = clock
         self._woken = woken
         self._callbacks: dict[str, tuple[Callback, ...]] = {}
@@ -78,7 +78,7 @@ class Recorder:
     def _content(self, entry: Entry) -> bytes:
         return Record(
             self._clock.now_ms(),
-            self._node,
+            self.node,
             entry.session,
             entry.principal,
             entry.event,

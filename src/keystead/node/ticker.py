@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 TICK_SECONDS: Final = 1.0
+HOLD_SECONDS: Final = 10.0
 
 
 class Ticker:
@@ -21,13 +22,20 @@ class Ticker:
     def __init__(self, tick: Callable[[], bool], on_error: Callable[[BaseException], None]) -> None:
         self._tick = tick
         self._on_error = on_error
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._stopping = False
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """Be without a thread and without jobs, as in a forked child, where the parent's thread does not exist."""
         self._start_lock = threading.Lock()
+        self._working = threading.Lock()
+        self._held = False
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs.clear()
         self._wake = threading.Event()
         self._poke = threading.Event()
-        self._stopping = False
 
     def wake(self) -> None:
         """There is something to do at the next tick."""
@@ -58,13 +66,28 @@ class Ticker:
             self._wake.clear()
             self._poke.wait(TICK_SECONDS)
             self._poke.clear()
-            try:
-                while self._jobs and not self._stopping:
-                    self._jobs.popleft()()
-                busy = not self._stopping and self._tick()
-            except Exception as error:  # the thread outlives what it runs, and says what failed
-                busy = True
-                self._on_error(error)
+            with self._working:
+                busy = self._work()
+
+    def _work(self) -> bool:
+        try:
+            while self._jobs and not self._stopping:
+                self._jobs.popleft()()
+            return not self._stopping and self._tick()
+        except Exception as error:  # the thread outlives what it runs, and says what failed
+            self._on_error(error)
+            return True
+
+    def hold(self) -> None:
+        """Return when the thread does nothing, and keep it so until `let_go`: a fork in its midst would copy a half."""
+        if self._thread is not threading.current_thread():
+            self._held = self._working.acquire(timeout=HOLD_SECONDS)
+
+    def let_go(self) -> None:
+        """Let the thread go on."""
+        if self._held:
+            self._held = False
+            self._working.release()
 
     def stop(self) -> None:
         """End the thread and wait for what it is doing."""

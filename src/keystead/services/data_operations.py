@@ -40,13 +40,13 @@ class DataOperations(SessionFace):
 
     def encrypt_many(self, items: Iterable[bytes], *, aad: AAD = None) -> list[bytes]:
         """A compact ciphertext of each item, all bound to the same `aad`."""
-        encrypt = self._use.encrypt
-        return [encrypt(item, aad) for item in items]
+        encrypt = self.encrypt
+        return [encrypt(item, aad=aad) for item in items]
 
     def decrypt_many(self, blobs: Iterable[bytes], *, aad: AAD = None) -> list[bytes]:
         """The plaintext of each compact ciphertext; the first that fails ends it."""
-        decrypt = self._use.decrypt
-        return [decrypt(blob, aad) for blob in blobs]
+        decrypt = self.decrypt
+        return [decrypt(blob, aad=aad) for blob in blobs]
 
     def encrypt_data(self, plaintext: str | bytes, *, aad: AAD = None) -> Envelope:
         """An envelope v1 of text or bytes, as a dict that `json.dumps` takes.

@@ -69,7 +69,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
     def _bind(self, node: Node) -> None:
         self._opened = node
         self._bound = node.open_session(self._principal)
-        self._data = node.data_use(self._bound)
+        self._use = node.data_use(self._bound, self.__dict__)
 
     @property
     def notices(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from keystead.errors import Sealed, SessionEnded
@@ -17,12 +18,11 @@ class SessionFace:
 
     _opened: Node | None = None
     _bound: Session | None = None
-    _data: DataUse | None = None
 
     @property
     def _node(self) -> Node:
         if self._opened is None:
-            raise Sealed("the store is not open", hint="call initialize() first")
+            raise _not_open()
         if self._opened.closed:
             raise SessionEnded("the store was closed", hint="open it again")
         return self._opened
@@ -30,11 +30,14 @@ class SessionFace:
     @property
     def _session(self) -> Session:
         if self._bound is None:
-            raise Sealed("the store is not open", hint="call initialize() first")
+            raise _not_open()
         return self._bound
 
-    @property
+    @cached_property
     def _use(self) -> DataUse:
-        if self._data is None:
-            raise Sealed("the store is not open", hint="call initialize() first")
-        return self._data
+        # A plain attribute once the store is open: a property's call would show on the hot path.
+        raise _not_open()
+
+
+def _not_open() -> Sealed:
+    return Sealed("the store is not open", hint="call initialize() first")

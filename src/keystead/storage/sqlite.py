@@ -68,6 +68,8 @@ class SqliteStore:
         self._inode: tuple[int, int] | None = None
         self._broken: str | None = None
         self._abandoned: list[object] = []
+        self._owner = 0
+        self._held = False
 
     def create_file(self) -> None:
         """Make the empty database file with mode 0600, whatever the umask; an existing file is left alone."""
@@ -111,6 +113,7 @@ class SqliteStore:
                     why=self._broken,
                     hint="check the disk, then restart",
                 )
+            self._owner = threading.get_ident()
             if self._writer is None:
                 self._writer = self._connect()
             connection = self._writer
@@ -121,6 +124,7 @@ class SqliteStore:
             finally:
                 fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
         finally:
+            self._owner = 0
             self._writing.release()
 
     @contextmanager
@@ -267,11 +271,27 @@ class SqliteStore:
             self._idle.wait(pause * spread)
             pause = min(pause * 1.5, 0.002)
 
+    def hold(self) -> None:
+        """Return when no other thread writes, and keep it so until `let_go`: before a fork.
+
+        SQLite counts the locks of a process in its memory; a child that was forked in the middle of another thread's
+        transaction would take it for its own and wait for it for ever.
+        """
+        if self._owner != threading.get_ident():
+            self._held = self._writing.acquire(timeout=BUSY_SECONDS)
+
+    def let_go(self) -> None:
+        """Let others write again."""
+        if self._held:
+            self._held = False
+            self._writing.release()
+
     def _after_fork(self) -> None:
         # An inherited connection must not even be closed here: that would touch what the parent still uses.
         self._abandoned += [*self._readers, self._writer]
         self._readers, self._writer, self._mine = [], None, threading.local()
         self._writing = threading.Lock()
+        self._owner, self._held = 0, False
         self._lock_fd = -1
         self._pid = os.getpid()
 

@@ -1,0 +1,51 @@
+"""What of a node stands still while its process forks, and begins anew in the child."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keystead.node.node import Node
+
+
+def survive_forks(node: Node) -> None:
+    """Let the node be usable on both sides of any later fork, for as long as it is open.
+
+    A fork copies one thread and all memory, SQLite's included. So it waits, a bounded time, for the background thread
+    and for a write of another thread to end; a transaction that was copied half done would lock the child out for ever.
+    """
+    reference = weakref.ref(node)
+    os.register_at_fork(
+        before=_on(reference, _hold),
+        after_in_parent=_on(reference, _let_go),
+        after_in_child=_on(reference, _begin_anew),
+    )
+
+
+def _on(reference: weakref.ref[Node], do: Callable[[Node], None]) -> Callable[[], None]:
+    def call() -> None:
+        node = reference()
+        if node is not None:
+            do(node)
+
+    return call
+
+
+def _hold(node: Node) -> None:
+    # In the order in which the background thread takes them.
+    if not node.closed:
+        node.ticker.hold()
+        node.store.hold()
+
+
+def _let_go(node: Node) -> None:
+    node.store.let_go()
+    node.ticker.let_go()
+
+
+def _begin_anew(node: Node) -> None:
+    if not node.closed:
+        node.after_fork()
