@@ -79,7 +79,7 @@ def test_every_step_holds_whatever_the_caller_has_set(done: subprocess.Completed
 def test_it_tells_all_on_two_screens(done: subprocess.CompletedProcess[str]) -> None:
     lines = done.stdout.splitlines()
     assert len(lines) <= 50
-    assert [line for line in lines[1:] if len(line) > 120] == []
+    assert [line for line in lines[1:] if len(line) > 100] == []
 
 
 def test_it_tells_figures_and_masked_values(done: subprocess.CompletedProcess[str]) -> None:
