@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal, overload
 
 from keystead.crypto.aad import AAD
 from keystead.crypto.compact import TEXT_PREFIX, from_text
-from keystead.crypto.envelope import Envelope
+from keystead.crypto.envelope import Envelope, parse
 from keystead.errors import UsageError
 from keystead.keys.stream import decrypt_stream, encrypt_stream
 from keystead.services.session_face import SessionFace
@@ -106,7 +106,8 @@ class DataOperations(SessionFace):
     def reencrypt(self, x: bytes | str | Mapping[str, Any], *, aad: AAD = None, to: Format | None = None) -> Any:
         """The same plaintext under the active data key, in the format of `x` unless `to` names one.
 
-        `x` is a compact ciphertext (bytes, or its text form) or an envelope (mapping, or JSON text).
+        `x` is a compact ciphertext (bytes, or its text form) or an envelope (mapping, or JSON text). An envelope whose
+        AAD is not told stays bound to the one it has.
 
         Raises:
             The errors of `decrypt` and `decrypt_data`; UsageError for another `to`.
@@ -117,6 +118,8 @@ class DataOperations(SessionFace):
             x = from_text(x)
         is_compact = isinstance(x, bytes) and not x.lstrip().startswith(b"{")
         plaintext = self._use.decrypt(x, aad) if is_compact else self._use.open_envelope(x, aad)  # type: ignore[arg-type]
+        if aad is None and not is_compact:
+            aad = parse(x)[4]  # type: ignore[arg-type]
         if (to or ("v2" if is_compact else "v1")) == "v2":
             return self._use.encrypt(plaintext, aad)
         return self._use.seal_envelope(plaintext, aad)
