@@ -119,7 +119,7 @@ class DataOperations(SessionFace):
         is_compact = isinstance(x, bytes) and not x.lstrip().startswith(b"{")
         plaintext = self._use.decrypt(x, aad) if is_compact else self._use.open_envelope(x, aad)  # type: ignore[arg-type]
         if aad is None and not is_compact:
-            aad = parse(x)[4]  # type: ignore[arg-type]
+            aad = parse(x)[4]
         if (to or ("v2" if is_compact else "v1")) == "v2":
             return self._use.encrypt(plaintext, aad)
         return self._use.seal_envelope(plaintext, aad)
