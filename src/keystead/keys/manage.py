@@ -61,7 +61,7 @@ class DataKeyManager:
     def listing(self, session: Session) -> list[DataKeyInfo]:
         """Every data key, oldest first."""
         with self.gate.read(session, "key:list", "data-key/*", "data_keys_listed") as detail:
-            records = self.ring.records()
+            records = self.ring.stored()
             detail["count"] = len(records)
             return [self.describe(record) for record in records]
 

@@ -79,6 +79,10 @@ class KeyRing:
         """Every data key of the store as last read, oldest first."""
         return list(self._records.values())
 
+    def stored(self) -> list[DataKeyRecord]:
+        """Every data key as the store has it now, oldest first: with the count that no change announces."""
+        return list(self._rows().all())
+
     def active(self) -> DataKeyRecord:
         """The data key that encrypts: the newest active one.
 

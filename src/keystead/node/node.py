@@ -315,7 +315,7 @@ class Node:
         """Sweep what expired, rotate the data key if that is due, and go on with unfinished scrubbing."""
         self.refresh()
         self.sweeper.sweep(self.system)
-        for record in self.ring.records():
+        for record in self.ring.stored():
             if record.state is KeyState.SCRUBBING:
                 self.data_keys.finish_scrubbing(self.system, record)
             elif record.state is KeyState.ACTIVE:

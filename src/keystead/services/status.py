@@ -53,7 +53,7 @@ def read_status(node: Node, session: Session) -> Status:
         now = node.clock.now_ms()
         connection = node.store.read()
         secrets, expired = SqliteSecrets(connection).counts(now)
-        records = node.ring.records()
+        records = node.ring.stored()
         kept = [record for record in records if record.state is not KeyState.DESTROYED]
         due = [node.data_keys.describe(record).rotation_due for record in records]
         figures = node.cache.figures
