@@ -9,11 +9,11 @@ rolled back; where no record can be written, nothing is done.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from keystead.errors import Denied, KeysteadError, OutcomeUnknown, SessionEnded
+from keystead.errors import AuditUnavailable, Denied, KeysteadError, OutcomeUnknown, SessionEnded
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -152,15 +152,21 @@ class Gate(Generic[T]):
     def authorize(self, session: Session, action: str, resource: str) -> None:
         """The same without asking the store whether anything changed: for what just asked."""
         if session.ended:
+            # Nothing is done in any case, so that a log that is closed by now is no reason to say anything else.
+            with suppress(AuditUnavailable):
+                self._denied(session, action, resource, "the session has ended")
             raise SessionEnded(
                 f"session {session.id} has ended", hint="open the store again, or ask why it was revoked"
             )
         decision = self._policy.decide(session.principal, action, resource)
         if not decision.allowed:
-            entry = Entry(session.id, str(session.principal), "access_denied", resource, "denied")
-            entry.detail = {"action": action, "reason": decision.reason}
-            self.recorder.append(entry)
+            self._denied(session, action, resource, decision.reason)
             raise Denied(f"{session.principal} may not {action} {resource}", why=decision.reason)
+
+    def _denied(self, session: Session, action: str, resource: str, reason: str) -> None:
+        entry = Entry(session.id, str(session.principal), "access_denied", resource, "denied")
+        entry.detail = {"action": action, "reason": reason}
+        self.recorder.append(entry)
 
     def read(self, session: Session, action: str, resource: str, event: str) -> Reading:
         """A use case that changes nothing. The record is written before the answer leaves."""

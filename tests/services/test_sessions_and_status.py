@@ -1,0 +1,355 @@
+"""Sessions, the status, events, opening and closing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.services.conftest import Open, recorded, within
+
+import keystead
+from keystead.access.principal import Principal
+from keystead.errors import Denied, KeysteadError, Sealed, SessionEnded, UsageError
+from keystead.services.kms import KMSService
+from keystead.services.secrets_manager import SecretsManager
+from keystead.testing import ManualClock
+
+# Sessions
+
+
+def test_each_opened_service_has_a_session_with_id_principal_and_start_and_needs_no_write_for_it(
+    opened: Open, clock: ManualClock, path: Path
+) -> None:
+    one = opened(principal="ada").kms
+    before = path.read_bytes()
+    clock.advance(5)
+    second = KMSService.on(one.node, principal="bob")
+    assert path.read_bytes() == before
+    sessions = {session.id: session for session in one.sessions()}
+    assert set(sessions) == {one.session_id, second.session_id}
+    assert [(s.principal, s.ended) for s in sessions.values()] == [("local:ada", False), ("local:bob", False)]
+    assert sessions[second.session_id].started_ms - sessions[one.session_id].started_ms == 5
+    assert one.session_id.startswith("ses_")
+
+
+def test_the_principal_is_the_operating_system_user_unless_named(kms: KMSService) -> None:
+    import getpass
+
+    assert kms.sessions()[0].principal == f"local:{getpass.getuser()}"
+
+
+def test_operations_are_counted_by_session(kms: KMSService) -> None:
+    second = KMSService.on(kms.node)
+    before = kms.get_status().operations_by_session
+    for _ in range(10):
+        second.encrypt(b"x")
+    second.store_secret("API_KEY", "x")
+    after = kms.get_status().operations_by_session
+    assert after[second.session_id] - before[second.session_id] == 11
+    assert {session.id: session.operations for session in kms.sessions()}[second.session_id] >= 11
+
+
+def test_a_session_that_was_revoked_here_can_do_nothing_at_once_and_others_can(kms: KMSService) -> None:
+    second = KMSService.on(kms.node)
+    manager = SecretsManager(second)
+    kms.store_secret("API_KEY", "x")
+    for _ in range(3):
+        manager.get_secret("API_KEY")
+        second.encrypt(b"x")
+    kms.revoke_session(second.session_id)
+    for call in (
+        lambda: manager.get_secret("API_KEY"),
+        lambda: second.encrypt(b"x"),
+        lambda: second.encrypt_data("x"),
+        second.get_status,
+        second.sessions,
+        lambda: second.revoke_session(kms.session_id),
+        second.rotate_data_key,
+        lambda: second.rekey({}),
+        lambda: second.store_secret("API_KEY", "y"),
+    ):
+        with pytest.raises(SessionEnded):
+            call()
+    assert kms.get_secret("API_KEY").reveal() == "x"
+    assert [session.ended for session in kms.sessions()] == [False, True]
+    assert kms.get_status().sessions_count == 1
+
+
+REVOKING = """
+import sys, keystead
+with keystead.connect(sys.argv[1], master_key=sys.argv[2]) as store:
+    store.kms.revoke_session(sys.argv[3])
+print("revoked", flush=True)
+"""
+
+
+def test_a_revocation_by_another_process_is_seen_within_one_second(opened: Open, path: Path, key: str) -> None:
+    store = opened(clock=None)
+    store.kms.store_secret("API_KEY", "x")
+    process = subprocess.Popen(
+        [sys.executable, "-c", REVOKING, str(path), key, store.kms.session_id], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    seen: list[float] = []
+
+    def ended() -> bool:
+        try:
+            store.secrets.get_secret("API_KEY")
+            store.kms.encrypt(b"x")
+        except SessionEnded:
+            seen.append(time.monotonic())
+        return bool(seen)
+
+    assert process.stdout.readline() == b"revoked\n"
+    revoked = time.monotonic()
+    assert within(ended)
+    # The allowance is for a machine that was busy elsewhere between the two readings.
+    assert seen[0] - revoked < 1.0 + 0.5
+    process.communicate()
+
+
+def test_what_has_not_the_form_of_a_sessions_id_is_refused(kms: KMSService) -> None:
+    for nonsense in ("", "ses_", "ses_" + "0" * 31, None, "ses_" + "g" * 32):
+        with pytest.raises(UsageError, match="session"):
+            kms.revoke_session(nonsense)  # type: ignore[arg-type]
+    kms.revoke_session("ses_" + "0" * 32)
+    assert kms.get_status().sessions_count == 1
+
+
+def test_a_principal_that_no_statement_allows_is_denied_and_that_is_recorded(kms: KMSService) -> None:
+    kms.store_secret("API_KEY", "x")
+    events = recorded(kms)
+    stranger = KMSService.on(kms.node)
+    stranger._bound = kms.node.open_session(Principal("remote", "eve"))
+    with pytest.raises(Denied, match="remote:eve may not secret:read secret/API_KEY"):
+        stranger.get_secret("API_KEY")
+    assert ("access_denied", "secret/API_KEY", "denied") in events
+
+
+def test_the_attempts_of_an_ended_session_are_recorded(kms: KMSService) -> None:
+    second = KMSService.on(kms.node)
+    kms.revoke_session(second.session_id)
+    events = recorded(kms)
+    with pytest.raises(SessionEnded):
+        second.get_secret("API_KEY")
+    assert ("access_denied", "secret/API_KEY", "denied") in events
+
+
+# Opening and closing
+
+
+def test_nothing_works_before_initialize_and_after_close(opened: Open, path: Path, key: str) -> None:
+    opened().close()
+    kms = KMSService(path, master_key=key)
+    manager = SecretsManager(kms)
+    calls: list[Any] = [
+        lambda: kms.encrypt(b"x"),
+        lambda: kms.encrypt_data("x"),
+        lambda: kms.get_secret("API_KEY"),
+        kms.list_secrets,
+        kms.slots.list,
+        lambda: manager.get_secret("API_KEY"),
+        lambda: kms.session_id,
+        lambda: kms.notices,
+    ]
+    for call in calls:
+        with pytest.raises(Sealed, match="initialize"):
+            call()
+    assert kms.get_status().initialized is False
+    assert manager.get_status().initialized is False
+    assert kms.initialize() is kms
+    session = kms.session_id
+    assert kms.initialize().session_id == session
+    kms.store_secret("API_KEY", "x")
+    kms.encrypt(b"x")
+    for _ in range(3):
+        manager.get_secret("API_KEY")
+    kms.close()
+    kms.close()
+    for call in calls[:-2]:
+        with pytest.raises(SessionEnded):
+            call()
+
+
+def test_closing_forgets_keys_and_values_and_a_closed_service_can_be_opened_anew(opened: Open) -> None:
+    store = opened()
+    store.kms.store_secret("API_KEY", "x")
+    for _ in range(3):
+        store.secrets.get_secret("API_KEY")
+    node = store.kms.node
+    materials = list(node.ring._materials.values())
+    root = node.root.root()
+    assert materials
+    store.close()
+    assert all(material.forgotten for material in materials)
+    assert root.forgotten
+    assert node.cache.size() == (0, 0)
+    assert store.secrets._hot == {}
+    first = store.kms._session.id
+    store.kms.initialize()
+    assert store.kms.session_id != first
+    assert store.secrets.get_secret("API_KEY").reveal() == "x"
+
+
+def test_closing_a_service_on_a_shared_node_ends_that_session_only(kms: KMSService) -> None:
+    kms.store_secret("API_KEY", "x")
+    with KMSService.on(kms.node) as second:
+        manager = SecretsManager(second)
+        for _ in range(3):
+            assert manager.get_secret("API_KEY").reveal() == "x"
+        second.encrypt(b"x")
+    for call in (lambda: manager.get_secret("API_KEY"), lambda: second.encrypt(b"x"), second.get_status):
+        with pytest.raises(SessionEnded):
+            call()
+    assert kms.get_secret("API_KEY").reveal() == "x"
+    with pytest.raises(UsageError, match="shared"):
+        KMSService.on(kms.node).restore("x", passphrase="x")
+
+
+def test_after_closing_no_file_of_the_store_is_open(opened: Open, path: Path) -> None:
+    store = opened(clock=None)
+    store.kms.store_secret("API_KEY", "x")
+    store.secrets.get_secret("API_KEY")
+    store.close()
+    with pytest.raises(SessionEnded):
+        store.kms.encrypt(b"x")
+    held = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert [name for name in held if str(path.parent) in name] == []
+
+
+# Status
+
+
+def test_the_status_has_its_names_as_an_object_and_as_json(kms: KMSService) -> None:
+    kms.store_secret("API_KEY", "x")
+    status = kms.get_status()
+    assert {
+        "initialized", "master_key_present", "slots", "data_keys_count", "active_data_keys", "secrets_count",
+        "expired_secrets_count", "oldest_data_key_age_ms", "rotation_due", "operations_by_session", "cache",
+        "audit_head", "sessions_count", "store", "store_id", "schema", "store_answers", "notices", "session",
+    } <= set(status.as_dict())  # fmt: skip
+    assert json.loads(status.to_json()) == json.loads(json.dumps(status.as_dict()))
+    assert (status.initialized, status.master_key_present, status.secrets_count) == (True, True, 1)
+    assert (status.data_keys_count, status.active_data_keys, len(status.slots)) == (1, 1, 1)
+    assert status.store == str(kms.node.location.database)
+    assert set(status.audit_head) == {"chain", "count", "hash"}
+
+
+def test_the_status_tells_the_oldest_keys_age_and_how_many_there_are(kms: KMSService, clock: ManualClock) -> None:
+    clock.advance(1000)
+    kms.rotate_data_key()
+    clock.advance(500)
+    status = kms.get_status()
+    assert (status.data_keys_count, status.active_data_keys, status.oldest_data_key_age_ms) == (2, 1, 1500)
+    kms.destroy_data_key(kms.list_data_keys()[0].id)
+    status = kms.get_status()
+    assert (status.data_keys_count, status.oldest_data_key_age_ms) == (2, 500)
+
+
+def test_no_status_holds_a_value(opened: Open) -> None:
+    store = opened()
+    store.secrets.initialize(env={"JWT_SECRET": "canary-canary", "REDIS_URL": "canary-canary"}, names=["JWT_SECRET"])
+    store.secrets.get_secret("JWT_SECRET")
+    store.secrets.get_secret("REDIS_URL")
+    told = store.kms.get_status().to_json() + store.secrets.get_status().to_json() + repr(store.kms.get_status())
+    assert "canary" not in told
+
+
+# Events
+
+
+def test_a_callback_comes_after_the_record_and_ends_when_told(kms: KMSService) -> None:
+    audit = kms.node.location.audit
+    seen: list[dict[str, Any]] = []
+
+    def written(facts: dict[str, Any]) -> None:
+        assert b"secret/API_KEY" in b"".join(file.read_bytes() for file in audit.rglob("*.jsonl"))
+        seen.append(facts)
+
+    end = kms.on_event("secret_stored", written)
+    info = kms.store_secret("API_KEY", "canary-canary")
+    assert len(seen) == 1
+    assert seen[0]["event"] == "secret_stored"
+    assert (seen[0]["target"], seen[0]["outcome"], seen[0]["session"]) == ("secret/API_KEY", "success", kms.session_id)
+    assert seen[0]["detail"]["version"] == info.version
+    assert "canary" not in repr(seen)
+    end()
+    end()
+    kms.store_secret("API_KEY", "x")
+    assert len(seen) == 1
+
+
+def test_a_callback_that_fails_changes_nothing(kms: KMSService, caplog: pytest.LogCaptureFixture) -> None:
+    seen = []
+
+    def failing(facts: dict[str, Any]) -> None:
+        raise RuntimeError("not mine")
+
+    kms.on_event(["secret_stored", "secret_retrieved"], failing)
+    kms.on_event("secret_stored", lambda facts: seen.append(facts["event"]))
+    assert kms.store_secret("API_KEY", "x").version == 1
+    assert kms.get_secret("API_KEY").reveal() == "x"
+    assert seen == ["secret_stored"]
+    assert "callback" in caplog.text
+
+
+def test_a_callback_for_an_event_that_is_not_there_is_refused(kms: KMSService) -> None:
+    with pytest.raises(UsageError, match="secret_stolen"):
+        kms.on_event(["secret_stored", "secret_stolen"], lambda facts: None)
+
+
+def test_a_callback_may_use_the_service(kms: KMSService) -> None:
+    read = []
+    kms.on_event("secret_rotated", lambda facts: read.append(kms.get_secret("API_KEY").reveal()))
+    kms.store_secret("API_KEY", "x")
+    kms.rotate_secret("API_KEY", "y")
+    assert read == ["y"]
+
+
+def test_the_log_of_a_start_has_its_three_lines(path: Path, key: str, caplog: pytest.LogCaptureFixture) -> None:
+    from dataclasses import dataclass
+
+    @dataclass
+    class App:
+        name: str = "app"
+
+    caplog.set_level(logging.INFO, "keystead")
+    with keystead.connect(path, master_key=key) as store:
+        store.secrets.initialize(env={})
+        assert store.config(App, env={}).name == "app"
+    names = [record.getMessage().split()[0] for record in caplog.records if record.levelno == logging.INFO]
+    wanted = ["kms_initialized", "secrets_manager_initialized", "configuration_loaded"]
+    assert [name for name in names if name in wanted] == wanted
+
+
+def test_an_error_of_every_kind_has_a_next_step_or_a_reason(kms: KMSService) -> None:
+    for call in (
+        lambda: kms.get_secret("API_KEY"),
+        lambda: kms.decrypt(b"x" * 100),
+        lambda: kms.store_secret("", "x"),
+        lambda: kms.destroy_data_key("x"),
+        lambda: kms.slots.remove("nothing"),
+    ):
+        with pytest.raises(KeysteadError) as raised:
+            call()
+        assert raised.value.code.startswith("KS")
+        assert raised.value.message
+
+
+def test_settings_stand_in_a_file_beside_the_store(path: Path, key: str) -> None:
+    (path.parent / "keystead.toml").write_text('rotation_grace = "0s"\nimport_names = ["ONLY"]\n')
+    with keystead.connect(path, master_key=key) as store:
+        report = store.secrets.initialize(env={"ONLY": "x", "JWT_SECRET": "y"})
+        assert report.imported == ["ONLY"]
+        store.kms.rotate_secret("ONLY", "z")
+        assert store.kms.list_secrets().items[0].previous is None
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
