@@ -37,7 +37,8 @@ class WebApplication:
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.log = folder / "web.log"
-        command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "fastapi_app.app:app", "--port", "0"]
+        command = [sys.executable, "-m", "uvicorn", "--app-dir", str(EXAMPLES), "fastapi_app.app:app"]
+        command += ["--host", "127.0.0.1", "--port", "0", "--workers", "1"]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 command, cwd=folder, env={**environment, "PYTHONUNBUFFERED": "1"}, stdout=output, stderr=output
