@@ -141,10 +141,14 @@ def _make_if_told(how: Opening, location: Location, variables: Mapping[str, str]
 
 def _open_files(location: Location, how: Opening, clock: Clock) -> Files:
     store = SqliteStore(location.database, clock)
-    migrate(store, clock)
-    rows = StoreAudit(store)
-    settings = how.settings or load_settings(location.folder)
-    journal = Journal.open(location.audit, node=node_name(), clock=clock, heads=rows, fsync=settings.audit_fsync)
+    try:
+        migrate(store, clock)
+        rows = StoreAudit(store)
+        settings = how.settings or load_settings(location.folder)
+        journal = Journal.open(location.audit, node=node_name(), clock=clock, heads=rows, fsync=settings.audit_fsync)
+    except BaseException:
+        store.close()
+        raise
     return Files(store, journal, rows)
 
 

@@ -15,7 +15,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
+from weakref import WeakSet
 
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
@@ -37,18 +38,56 @@ _PRAGMAS: Final = (
 )
 
 
+class _Rows:
+    """What a statement gave, all of it: as much of a cursor as readers use."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = iter(rows)
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._rows
+
+
 class _Reader(sqlite3.Connection):
-    """A connection whose statements raise keystead's errors, so that whoever reads need not know the driver's."""
+    """A connection whose statements raise keystead's errors, so that whoever reads need not know the driver's.
+
+    A statement runs to its end under the lock `using`, so that a fork can wait until none is under way.
+    """
 
     meaning: Callable[[sqlite3.Error], StoreBusy | StoreUnavailable] | None = None
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.using = threading.Lock()
+        super().__init__(*arguments, **named)
+
     def execute(self, *statement: Any) -> sqlite3.Cursor:
-        try:
-            return super().execute(*statement)
-        except sqlite3.Error as error:
-            if self.meaning is None:
-                raise
-            raise self.meaning(error) from error
+        with self.using:
+            try:
+                return cast(sqlite3.Cursor, _Rows(super().execute(*statement).fetchall()))
+            except sqlite3.Error as error:
+                if self.meaning is None:
+                    raise
+                raise self.meaning(error) from error
+
+
+class _ClosedAtTheEnd:
+    """Closes a connection when its thread ends; by itself it would wait for a garbage collection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._pid = os.getpid()
+
+    def __del__(self) -> None:
+        if self._pid == os.getpid():
+            self._connection.close()
 
 
 class SqliteStore:
@@ -62,14 +101,15 @@ class SqliteStore:
         self._mine = threading.local()
         self._idle = threading.Event()
         self._pid = os.getpid()
-        self._readers: list[sqlite3.Connection] = []
+        self._connecting = threading.Lock()
+        self._readers: WeakSet[_Reader] = WeakSet()
         self._writer: sqlite3.Connection | None = None
         self._lock_fd = -1
         self._inode: tuple[int, int] | None = None
         self._broken: str | None = None
         self._abandoned: list[object] = []
         self._owner = 0
-        self._held = False
+        self._held: list[threading.Lock] = []
 
     def create_file(self) -> None:
         """Make the empty database file with mode 0600, whatever the umask; an existing file is left alone."""
@@ -88,9 +128,8 @@ class SqliteStore:
             self._after_fork()
         connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
         if connection is None:
-            connection = self._connect(_Reader, READ_BUSY_SECONDS)
-            self._mine.connection = connection
-            self._readers.append(connection)
+            connection = self._mine.connection = self._connect(_Reader, READ_BUSY_SECONDS)
+            self._mine.end = _ClosedAtTheEnd(connection)
         return connection
 
     @contextmanager
@@ -102,27 +141,32 @@ class SqliteStore:
             StoreUnavailable: the disk is full, read-only or broken; nothing was changed.
             OutcomeUnknown: COMMIT failed in a way that may hide success.
         """
-        if self._pid != os.getpid():
-            self._after_fork()
-        if not self._writing.acquire(timeout=BUSY_SECONDS):
-            raise StoreBusy(f"the store {self.path.absolute()} is busy: another thread is writing", hint="try again")
-        try:
+        with self._alone() as connection:
             if self._broken:
                 raise StoreUnavailable(
                     f"the store {self.path.absolute()} takes no more writes from this process",
                     why=self._broken,
                     hint="check the disk, then restart",
                 )
-            self._owner = threading.get_ident()
-            if self._writer is None:
-                self._writer = self._connect()
-            connection = self._writer
             self._lock_file()
             try:
                 with self._transaction(connection, operation_id):
                     yield connection
             finally:
                 fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _alone(self) -> Iterator[sqlite3.Connection]:
+        """The writing connection, for one thread at a time."""
+        if self._pid != os.getpid():
+            self._after_fork()
+        if not self._writing.acquire(timeout=BUSY_SECONDS):
+            raise StoreBusy(f"the store {self.path.absolute()} is busy: another thread is writing", hint="try again")
+        self._owner = threading.get_ident()
+        try:
+            if self._writer is None:
+                self._writer = self._connect()
+            yield self._writer
         finally:
             self._owner = 0
             self._writing.release()
@@ -199,30 +243,36 @@ class SqliteStore:
 
     def checkpoint(self) -> bool:
         """A truncating checkpoint of the write-ahead log; False where a reader was in the way."""
-        with self.translated():
-            busy, _, _ = self._connect_once().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with self._alone() as connection, self.translated():
+            busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
-
-    def _connect_once(self) -> sqlite3.Connection:
-        if self._writer is None:
-            self._writer = self._connect()
-        return self._writer
 
     def _connect(
         self, kind: type[sqlite3.Connection] = sqlite3.Connection, wait: float | None = None
     ) -> sqlite3.Connection:
+        with self._connecting:
+            connection = self._connected(kind, BUSY_SECONDS if wait is None else wait)
+            if isinstance(connection, _Reader):
+                connection.meaning = self._meaning
+                self._readers.add(connection)
+        return connection
+
+    def _connected(self, kind: type[sqlite3.Connection], wait: float) -> sqlite3.Connection:
         try:
             found = self.path.stat()
-            self._inode = (found.st_dev, found.st_ino)
+            if self._inode is None:
+                self._inode = (found.st_dev, found.st_ino)
+            self.check_present()
             connection = sqlite3.connect(
                 f"file:{_quoted(self.path)}?mode=rw",
                 uri=True,
-                timeout=BUSY_SECONDS if wait is None else wait,
+                timeout=wait,
                 factory=kind,
                 isolation_level=None,
                 check_same_thread=False,
                 cached_statements=256,
             )
+            self._refuse_another(connection)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
@@ -244,9 +294,18 @@ class SqliteStore:
                 why=f"SQLite says journal_mode={journal}, synchronous={synchronous}, and keystead needs wal and 2",
                 hint="put the store on a local disk that supports WAL",
             )
-        if isinstance(connection, _Reader):
-            connection.meaning = self._meaning
         return connection
+
+    def _refuse_another(self, connection: sqlite3.Connection) -> None:
+        """Before anything is set that would change the file of another program."""
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+            return
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        if application != APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            connection.close()
+            raise StoreUnavailable(
+                f"{self.path.absolute()} is a database of something else", hint="give the path of a keystead store"
+            )
 
     def _lock_file(self) -> None:
         if self._lock_fd < 0:
@@ -272,26 +331,28 @@ class SqliteStore:
             pause = min(pause * 1.5, 0.002)
 
     def hold(self) -> None:
-        """Return when no other thread writes, and keep it so until `let_go`: before a fork.
+        """Return when no other thread is inside SQLite, and keep it so until `let_go`: before a fork.
 
-        SQLite counts the locks of a process in its memory; a child that was forked in the middle of another thread's
-        transaction would take it for its own and wait for it for ever.
+        SQLite keeps locks in the memory of a process; a child that was forked while another thread held one would wait
+        for it for ever.
         """
-        if self._owner != threading.get_ident():
-            self._held = self._writing.acquire(timeout=BUSY_SECONDS)
+        if self._owner == threading.get_ident():
+            return
+        for lock in (self._writing, self._connecting, *[reader.using for reader in self._readers]):
+            if lock.acquire(timeout=BUSY_SECONDS):
+                self._held.append(lock)
 
     def let_go(self) -> None:
-        """Let others write again."""
-        if self._held:
-            self._held = False
-            self._writing.release()
+        """Let others in again."""
+        while self._held:
+            self._held.pop().release()
 
     def _after_fork(self) -> None:
         # An inherited connection must not even be closed here: that would touch what the parent still uses.
         self._abandoned += [*self._readers, self._writer]
-        self._readers, self._writer, self._mine = [], None, threading.local()
-        self._writing = threading.Lock()
-        self._owner, self._held = 0, False
+        self._readers, self._writer, self._mine = WeakSet(), None, threading.local()
+        self._writing, self._connecting = threading.Lock(), threading.Lock()
+        self._owner, self._held = 0, []
         self._lock_fd = -1
         self._pid = os.getpid()
 
@@ -303,7 +364,8 @@ class SqliteStore:
         for connection in [*self._readers, self._writer]:
             if connection is not None:
                 connection.close()
-        self._readers, self._writer, self._mine = [], None, threading.local()
+        self._readers, self._writer, self._mine = WeakSet(), None, threading.local()
+        self._inode = None
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
