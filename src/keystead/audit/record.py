@@ -65,6 +65,8 @@ class Event(StrEnum):
     ROLLBACK_ACCEPTED = "rollback_accepted"
     STATUS_READ = "status_read"
     USES_COUNTED = "uses_counted"
+    AUDIT_READ = "audit_read"
+    AUDIT_VERIFIED = "audit_verified"
     AUDIT_CHECKPOINT = "audit_checkpoint"
     AUDIT_CLOSED = "audit_closed"
     AUDIT_RECOVERED = "audit_recovered"

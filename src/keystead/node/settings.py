@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -58,6 +57,8 @@ def load_settings(folder: Path) -> Settings:
 
 
 def _from_file(path: Path) -> Settings:
+    import tomllib  # noqa: PLC0415 - most stores have no such file
+
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

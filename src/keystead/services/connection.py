@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from keystead.clock import Clock
 from keystead.node.settings import Settings
 from keystead.seal.credential import Credential
-from keystead.services.config_loader import ConfigLoader
 from keystead.services.kms import KMSService
 from keystead.services.secrets_manager import SecretsManager
+
+if TYPE_CHECKING:
+    from keystead.services.config_loader import ConfigLoader
 
 T = TypeVar("T")
 
@@ -34,6 +36,7 @@ class Connection:
         overrides: Mapping[str, Any] | None = None,
     ) -> ConfigLoader[Any]:
         """A loader whose loading is recorded here; `load(connection.secrets)` fills it."""
+        from keystead.services.config_loader import ConfigLoader  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
         def record(summary: Mapping[str, str | int]) -> None:
             self.kms.node.record(

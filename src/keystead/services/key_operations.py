@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from keystead.access.session import check_session_id
 from keystead.keys.manage import Affected, DataKeyInfo
-from keystead.node.slots import SlotManager
 from keystead.seal.credential import Credential
 from keystead.seal.slots import SlotInfo
 from keystead.services.session_face import SessionFace
 from keystead.storage.store_row import SqliteRevocations
+
+if TYPE_CHECKING:
+    from keystead.node.slots import SlotManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class SlotOperations:
         self._face = face
 
     def _manager(self) -> SlotManager:
+        from keystead.node.slots import SlotManager  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
         return SlotManager(self._face._node)
 
     def list(self) -> tuple[SlotInfo, ...]:
@@ -92,6 +97,8 @@ class KeyOperations(SessionFace):
         Raises:
             UsageError, WrongMasterKey, DecryptionError: nothing was changed.
         """
+        from keystead.node.slots import SlotManager  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
         return SlotManager(self._node).rekey(self._session, credentials or {}, list(drop))
 
     def sessions(self) -> list[SessionInfo]:

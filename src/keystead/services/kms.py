@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from keystead.access.principal import local_principal
 from keystead.clock import Clock
 from keystead.errors import UsageError
-from keystead.node.backup import BackupReport, read_backup, require_empty, restore_backup, write_backup
 from keystead.node.node import Node
 from keystead.node.opening import Opening, find_again, open_node
 from keystead.node.settings import Settings
 from keystead.seal.credential import Credential
+from keystead.services.audit_operations import AuditOperations
 from keystead.services.data_operations import DataOperations
 from keystead.services.key_operations import KeyOperations, SlotOperations
 from keystead.services.secret_operations import SecretOperations
 from keystead.services.status import Status, read_status
+
+if TYPE_CHECKING:
+    from keystead.node.backup import BackupReport
 
 
 class KMSService(DataOperations, SecretOperations, KeyOperations):
@@ -46,6 +49,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self._principal = local_principal(principal)
         self._owns_node = True
         self.slots = SlotOperations(self)
+        self.audit = AuditOperations(self)
 
     @classmethod
     def on(cls, node: Node, *, principal: str | None = None) -> Self:
@@ -86,6 +90,11 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         """The id of this service's session."""
         return self._session.id
 
+    def own_credential(self) -> dict[str, Credential]:
+        """The slot by which this service opened its store, and its credential, looked for again: for `rekey`."""
+        slot = self._node.opened_slot
+        return {} if slot is None else {slot.id: find_again(self._how, self._node.location)}
+
     def on_event(self, names: str | Iterable[str], callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Call back after the audit record of one of these events was written; what ends that again.
 
@@ -106,6 +115,8 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
             UsageError: a weak passphrase. StoreExists: the file is there already.
             FileUnavailable, StoreBusy, StoreUnavailable: no file is left.
         """
+        from keystead.node.backup import write_backup  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
         return write_backup(self._node, self._session, Path(to), passphrase)
 
     def restore(self, source: str | Path, *, passphrase: str) -> BackupReport:
@@ -118,6 +129,8 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
             BackupError: damaged, foreign, or another passphrase. StoreExists: the store has held secrets.
             UsageError: this service shares its store with others. Nothing was changed.
         """
+        from keystead.node.backup import read_backup, require_empty, restore_backup  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
         if not self._owns_node:
             raise UsageError("a service on a shared node cannot restore", hint="restore with a KMSService of its own")
         require_empty(self._node.store)

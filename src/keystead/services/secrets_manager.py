@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from keystead.audit.counts import UseCounter
 from keystead.clock import parse_duration
 from keystead.errors import KeysteadError, SecretNotFound, StoreBusy, StoreUnavailable, UsageError
 from keystead.keys.use import PERIOD_SECONDS
-from keystead.node.backup import BackupReport
 from keystead.node.node import Node
 from keystead.node.settings import environment
 from keystead.secrets.cache import Entry, Key
@@ -25,6 +24,9 @@ from keystead.services.import_environment import Conflicts, ImportReport, import
 from keystead.services.kms import KMSService
 from keystead.services.manager_status import SecretsStatus
 from keystead.services.secret_operations import TTL, Page
+
+if TYPE_CHECKING:
+    from keystead.node.backup import BackupReport
 
 MISSING: Final = object()
 HOT_NAMES: Final = 1024

@@ -1,0 +1,5 @@
+"""`python -m keystead`."""
+
+from keystead.cli.main import main
+
+main()

@@ -1,0 +1,94 @@
+"""Reading and verifying the audit log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keystead.audit.checkpoints import AuditKeys
+from keystead.clock import SystemClock
+from keystead.errors import StoreNotFound
+from keystead.node.location import locate
+from keystead.node.settings import environment
+from keystead.services.session_face import SessionFace
+from keystead.storage.audit import StoreAudit
+from keystead.storage.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from keystead.audit.reader import LogEntry
+    from keystead.audit.report import Report
+
+
+class AuditOperations:
+    """`kms.audit`: the log of what happened to this store."""
+
+    def __init__(self, face: SessionFace) -> None:
+        self._face = face
+
+    def verify(self) -> Report:
+        """Check every record, link, checkpoint MAC and signature, and that the store's changes are all there.
+
+        The report's `require_ok()` raises AuditBroken naming the first bad record.
+        """
+        from keystead.audit.verify import verify  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
+        node = self._face._node
+        node.counts.flush()
+        node.journal.checkpoint()
+        keys = AuditKeys(*node.root.audit_keys())
+        with node.gate.read(self._face._session, "audit:verify", "audit", "audit_verified") as detail:
+            report = verify(
+                node.location.audit,
+                heads=node.audit_rows,
+                outbox=node.audit_rows,
+                keys=keys,
+            )
+            detail["records"], detail["problems"] = report.records, len(report.problems)
+            return report
+
+    def tail(self, count: int = 20) -> list[LogEntry]:
+        """The last records of all chains, oldest first."""
+        from keystead.audit.reader import tail  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
+        node = self._face._node
+        with node.gate.read(self._face._session, "audit:read", "audit", "audit_read"):
+            return tail(node.location.audit, count)
+
+    def public_key(self) -> bytes:
+        """The 32-byte Ed25519 key by which an outsider verifies checkpoints."""
+        return AuditKeys(*self._face._node.root.audit_keys()).public_key()
+
+
+def verify_without_keys(url: str | Path | None = None, *, public_key: bytes | None = None) -> Report:
+    """Check links, heads and numbers of a store's log, and with `public_key` signatures; no master key is needed.
+
+    Raises:
+        StoreNotFound, StoreUnavailable.
+    """
+    from keystead.audit.verify import verify  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
+    location = locate(url, environment(), Path.cwd())
+    if not location.database.exists():
+        raise StoreNotFound(f"there is no store at {location.database}", hint="check the path, or keystead init")
+    store = SqliteStore(location.database, SystemClock())
+    try:
+        rows = StoreAudit(store)
+        return verify(location.audit, heads=rows, outbox=rows, keys=None, public_key=public_key)
+    finally:
+        store.close()
+
+
+def read_log(url: str | Path | None, count: int) -> list[LogEntry]:
+    """The last records of a store's log, oldest first; no master key is needed."""
+    from keystead.audit.reader import tail  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
+    return tail(locate(url, environment(), Path.cwd()).audit, count)
+
+
+def follow_log(url: str | Path | None, stop: threading.Event) -> Iterator[LogEntry]:
+    """The records that are written from now on, until `stop` is set; no master key is needed."""
+    from keystead.audit.reader import follow  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
+    return follow(locate(url, environment(), Path.cwd()).audit, stop)
