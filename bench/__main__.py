@@ -21,7 +21,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    logging.disable(logging.INFO)
+    logging.disable(logging.WARNING)
     core = pin()
     print(report.setting(core))
     tables, missed, met = [], 0, 0

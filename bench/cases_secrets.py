@@ -80,10 +80,10 @@ def uncached(lab: Lab) -> list[Row]:
     """A read that asks the store, decrypts, and leaves its record in the journal."""
     with lab.connection("uncached") as connection:
         fill(connection.secrets, FEW)
-        read = connection.kms.get_secret
+        kms = connection.kms
         ours, bare = race(
             [
-                Contender("keystead", lambda: read("NAME_000050"), lambda out: out == VALUE),
+                Contender("keystead", lambda: kms.get_secret("NAME_000050"), lambda out: out == VALUE),
                 Contender("bare", bare_reader(lab.folder("bare-read") / "bare.db"), lambda out: out == VALUE),
             ]
         )
