@@ -42,12 +42,12 @@ class KeyRing:
         self._unknown: set[bytes] = set()
 
     def reload(self) -> None:
-        """Read the records again; keys that are gone, or changed state, are forgotten."""
+        """Read the records again; keys that are gone, or may open nothing any more, are forgotten."""
         with self._lock:
             records = {record.key_id: record for record in self._rows().all()}
             for key_id, old in self._records.items():
                 new = records.get(key_id)
-                if new is None or new.state is not old.state:
+                if new is None or Use.PROCESS not in PERMITTED_USES[new.state]:
                     self._forget_key(old)
             self._records = records
             self._by_reference = {record.reference: record for record in records.values()}

@@ -110,6 +110,9 @@ class DataUse:
         self._now_ms = clock.now_ms
         self._monotonic = clock.monotonic
         self._face = face
+        # A service that is opened once more must not go on with the functions of its former session.
+        for name in ("encrypt", "decrypt"):
+            face.pop(name, None)
         self._hot_ends: list[Callable[[], None]] = []
         self._encrypted = self._counter("data_encrypted", "*")
         self._reported = 0
