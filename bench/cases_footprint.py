@@ -51,7 +51,7 @@ def start(url: Path) -> list[Row]:
     """What an import and a command cost."""
     bare, imported, used = race_fresh(["pass", "import keystead", "from keystead import connect"])
     command = Path(sys.executable).with_name("keystead")
-    runs = [fresh([str(command), "--url", str(url), "get", "NAME_000050"], environment=ENV) for _ in range(10)]
+    runs = [fresh([str(command), "--store", str(url), "get", "NAME_000050"], environment=ENV) for _ in range(10)]
     assert runs[0].out.rstrip("\n") == VALUE
     return [
         bound("`import keystead`, CPU beyond bare Python", imported.cpu - bare.cpu, 0.045, beside=beside(bare.cpu)),
