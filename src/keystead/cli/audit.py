@@ -19,7 +19,8 @@ def audit() -> None:
 
 def _line(item: LogEntry) -> str:
     record = item.record
-    details = " ".join(f"{name}={value}" for name, value in record.detail.items())
+    shown = {"size": record.detail["size"]} if "frontier" in record.detail else record.detail
+    details = " ".join(f"{name}={value}" for name, value in shown.items())
     outcome = "" if record.outcome == "success" else f" {record.outcome}"
     line = f"{output.moment(record.time_ms)} {record.event}{outcome} {record.target} {record.principal} {details}"
     return "".join(character if character.isprintable() else "?" for character in line.rstrip())

@@ -50,13 +50,13 @@ def restore(context: Context, file: Path, into: Path, passphrase_file: Path | No
     The new store's master key is found or made as by `keystead init`; the old store's keys do not open it.
     """
     from keystead.errors import StoreExists
-    from keystead.node.backup import read_backup
+    from keystead.node.backup_file import read_backup
     from keystead.node.location import FOLDER
     from keystead.services.connection import connect
     from keystead.services.setup import make_store
 
     text = entry.passphrase(f"the backup {file.name}", file=passphrase_file, confirm=False)
-    read_backup(file, text).root.forget()
+    read_backup(file, text).root.seal()
     into.mkdir(parents=True, exist_ok=True)
     try:
         made = make_store(into, with_kit=False)

@@ -129,8 +129,10 @@ def cli(ctx: click.Context, store: str | None, as_json: bool, quiet: bool, verbo
     Secrets are never taken from the command line: they come from a prompt, from stdin, or from a file.
     """
     ctx.obj = Context(store, as_json, quiet, verbose)
-    if verbose:
-        logging.basicConfig(level=logging.INFO, format="[%(levelname)s] %(message)s", stream=sys.stderr)
+    if verbose or "LOG_LEVEL" in os.environ:
+        logging.basicConfig(format="[%(levelname)s] %(message)s", stream=sys.stderr)
+        if "LOG_LEVEL" not in os.environ:
+            logging.getLogger("keystead").setLevel(logging.INFO)
 
 
 def json_option(command: Any) -> Any:

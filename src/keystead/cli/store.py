@@ -53,7 +53,7 @@ def init(
     The master key is taken from where keystead looks for one (KMS_MASTER_KEY, KMS_MASTER_KEY_FILE, .env), else made
     and put into .keystead/master.key. The recovery kit, a second way in, is shown once.
     """
-    from keystead.errors import StoreExists, UsageError
+    from keystead.errors import UsageError
     from keystead.services import setup
 
     if kit is not None:
@@ -64,23 +64,21 @@ def init(
         context.say(f"The store was opened by its recovery kit. A new master key is in {path} (slot {slot}).")
         context.say("Next: keystead slots list, and remove the slot of the lost key.")
         return
+    there = setup.existing_store(folder)
+    if there is not None:
+        if context.json:
+            output.as_json("init/1", created=False, database=str(there))
+        else:
+            context.say(f"there is a store at {there}; nothing was changed")
+        return
     if recovery_file is None and not no_recovery_kit and not sys.stderr.isatty():
         raise UsageError(
             "there is no terminal to show the recovery kit on", hint="give --recovery-file PATH, or --no-recovery-kit"
         )
     credential = entry.new_passphrase("the store", file=passphrase_file) if passphrase or passphrase_file else None
-    try:
-        made = setup.make_store(
-            folder, credential=credential, with_kit=not no_recovery_kit, kit_file=recovery_file, dev=dev
-        )
-    except StoreExists as error:
-        if "there is a store" not in error.message:
-            raise
-        if context.json:
-            output.as_json("init/1", created=False, database=str((folder / ".keystead/keystead.db").absolute()))
-        else:
-            context.say(f"{error.message}; nothing was changed")
-        return
+    made = setup.make_store(
+        folder, credential=credential, with_kit=not no_recovery_kit, kit_file=recovery_file, dev=dev
+    )
     if context.json:
         output.as_json(
             "init/1",

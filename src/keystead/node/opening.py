@@ -71,6 +71,7 @@ def open_node(how: Opening) -> Node:
     """
     selftest.run()
     variables = environment() if how.environment is None else how.environment
+    honour_log_level(variables)
     location = locate(how.url, variables, how.here or Path.cwd())
     clock = how.clock or SystemClock()
     if is_missing(location, clock):
@@ -88,6 +89,16 @@ def open_node(how: Opening) -> Node:
     _settle(node, how)
     node.notices += [f"the key was found in {found.source}"]
     return node
+
+
+def honour_log_level(variables: Mapping[str, str]) -> None:
+    """Set the level of the logger `keystead` as LOG_LEVEL says; a level that is none is left alone."""
+    if not _LOG.handlers:
+        # Without a handler of the application's, warnings would go to stderr on their own.
+        _LOG.addHandler(logging.NullHandler())
+    level = logging.getLevelName(variables.get("LOG_LEVEL", "").upper())
+    if isinstance(level, int):
+        _LOG.setLevel(level)
 
 
 def find_again(how: Opening, location: Location) -> Credential:

@@ -32,6 +32,12 @@ class NewStore:
     kit_file: Path | None
 
 
+def existing_store(folder: Path) -> Path | None:
+    """The database of the store in `folder`/.keystead; None where there is none."""
+    location = in_folder(folder / FOLDER, environment(), explicit=True)
+    return None if is_missing(location, SystemClock()) else location.database
+
+
 def make_store(
     folder: Path,
     *,
