@@ -29,8 +29,8 @@ from keystead.services.connection import Connection
 from keystead.testing import ManualClock
 
 GRACE_S = 300
-# What a process does that recovers the log: it locks the bytes of the shared memory by which readers and writers exclude
-# each other, and writes the index of the log anew.
+# What a process does that recovers the log: it locks the bytes of the shared memory by which readers and writers
+# exclude each other, and writes the index of the log anew.
 LOCKING = """
 import fcntl, os, sys
 fd = os.open(sys.argv[1] + "-shm", os.O_RDWR)

@@ -322,22 +322,15 @@ class SecretsManager:
 
     # Backup
 
-    def backup_secrets(self, to: str | Path, *, passphrase: str) -> BackupReport:
-        """Write the store to one encrypted file, verified after writing; what it holds, in figures.
+    def backup_secrets(self, to: str | Path, *, passphrase: str, shreddable: bool = False) -> BackupReport:
+        """Write the store to one encrypted file, verified after writing; all else as `KMSService.backup`."""
+        return self.kms.backup(to, passphrase=passphrase, shreddable=shreddable)
 
-        Raises:
-            UsageError: a weak passphrase, or a file that is there. FileUnavailable, StoreBusy, StoreUnavailable.
-        """
-        return self.kms.backup(to, passphrase=passphrase)
-
-    def restore_secrets(self, source: str | Path, *, passphrase: str) -> BackupReport:
-        """Restore a backup into this store, which must be empty; what was restored, in figures.
-
-        Raises:
-            StoreExists: the store holds secrets. BackupError: the file is damaged, foreign or the passphrase wrong;
-            nothing was changed.
-        """
-        figures = self.kms.restore(source, passphrase=passphrase)
+    def restore_secrets(
+        self, source: str | Path, *, passphrase: str, shred_keys: str | Path | None = None
+    ) -> BackupReport:
+        """Restore a backup into this store, which must be empty; all else as `KMSService.restore`."""
+        figures = self.kms.restore(source, passphrase=passphrase, shred_keys=shred_keys)
         self.clear_cache()
         return figures
 
@@ -377,6 +370,6 @@ class SecretsManager:
 def _seconds(cache_ttl: float | timedelta | str) -> float:
     if isinstance(cache_ttl, timedelta | str):
         return parse_duration(cache_ttl, what="cache_ttl", allow_zero=True) / 1000
-    if isinstance(cache_ttl, bool) or not 0 <= cache_ttl <= 86_400 * 365:
+    if type(cache_ttl) not in (int, float) or not 0 <= cache_ttl <= 86_400 * 365:
         raise UsageError("cache_ttl is out of bounds", hint="give seconds, a timedelta, or text such as 5m")
     return float(cache_ttl)
