@@ -8,12 +8,12 @@ from typing import Any
 
 from keystead.clock import Clock
 from keystead.crypto.material import KeyMaterial
-from keystead.errors import DataKeyNotFound, KeyStateError
+from keystead.errors import DataKeyNotFound, FileUnavailable, KeyStateError
 from keystead.gate import Gate, Session
 from keystead.keys.lifecycle import KeyState, require_transition
 from keystead.keys.limits import grant, rotation_due
 from keystead.keys.model import DataKeyRecord, check_count, counted, new_record, unwrapped, wrapped_under
-from keystead.keys.ports import DataKeyRows, RootAccess
+from keystead.keys.ports import DataKeyRows, RootAccess, ShredKeys
 from keystead.keys.ring import KeyRing
 
 
@@ -30,11 +30,34 @@ class DataKeyInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownBackup:
+    """A backup as it was noted when it was begun: its absolute path then, ms since the epoch.
+
+    `shred_keys` is the folder of the shred keys that open its data keys; None: an ordinary backup, which opens them by
+    itself.
+    """
+
+    path: str
+    created_ms: int
+    shred_keys: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Affected:
-    """What is under a data key: (name, version) of each stored secret version. Envelopes are kept by callers."""
+    """What is under a data key: (name, version) of each stored secret version. Envelopes are kept by callers.
+
+    `backups` are the known backups that hold the key. Destroying it reaches those whose `shred_keys` is the folder
+    `shred_keys` of this store, and no other.
+    """
 
     key_id: str
     versions: list[tuple[str, int]]
+    backups: list[KnownBackup]
+    shred_keys: str
+
+    def stays_readable_in(self) -> list[KnownBackup]:
+        """The known backups that open the key also after it was destroyed here."""
+        return [backup for backup in self.backups if backup.shred_keys != self.shred_keys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +66,8 @@ class DataKeyManager:
 
     `under_key(transaction, reference)` lists the stored versions under a key, `destroy_versions` overwrites them;
     `checkpoint` truncates the write-ahead log and says whether no reader was in the way; `changed` is called after
-    each commit; `same_root(transaction)` raises Sealed where another process replaced the root key.
+    each commit; `same_root(transaction)` raises Sealed where another process replaced the root key. `shred_keys` keeps
+    what opens this store's shreddable backups, and `backups_holding(reference)` lists the known ones.
     """
 
     gate: Gate[Any]
@@ -57,6 +81,8 @@ class DataKeyManager:
     checkpoint: Callable[[], bool]
     changed: Callable[[], None]
     same_root: Callable[[Any], object]
+    shred_keys: ShredKeys
+    backups_holding: Callable[[bytes], list[KnownBackup]]
 
     def listing(self, session: Session) -> list[DataKeyInfo]:
         """Every data key, oldest first."""
@@ -145,16 +171,16 @@ class DataKeyManager:
         return granted
 
     def affected(self, session: Session, key_id: str) -> Affected:
-        """What destroying a data key would make unreadable here.
+        """What destroying a data key would make unreadable here, and the known backups that hold it.
 
         Raises:
             DataKeyNotFound: there is no such key.
         """
         with self.gate.read(session, "key:list", f"data-key/{key_id}", "data_keys_listed") as detail:
             record = self.ring.by_id(key_id)
-            versions = self.under_key(None, record.reference)
-            detail["versions"] = len(versions)
-            return Affected(key_id, versions)
+            versions, backups = self.under_key(None, record.reference), self.backups_holding(record.reference)
+            detail["versions"], detail["backups"] = len(versions), len(backups)
+            return Affected(key_id, versions, backups, self.shred_keys.path)
 
     def destroy(self, session: Session, key_id: str) -> DataKeyInfo:
         """Destroy a data key and all stored versions under it. There is no undo.
@@ -165,6 +191,7 @@ class DataKeyManager:
         Raises:
             DataKeyNotFound: there is no such key.
             KeyStateError: it is the active one, or destroyed already.
+            FileUnavailable: its shred key stays; the key is `scrubbing`, lost to every use, until that can be removed.
         """
         with self.gate.change(session, "key:destroy", f"data-key/{key_id}", "data_key_scrubbing") as change:
             rows = self.rows(change.transaction)
@@ -188,7 +215,16 @@ class DataKeyManager:
         return self.finish_scrubbing(session, record)
 
     def finish_scrubbing(self, session: Session, record: DataKeyRecord) -> DataKeyInfo:
-        """Tell a scrubbing key destroyed, if its bytes are gone from the write-ahead log too."""
+        """Tell a scrubbing key destroyed, if its shred key is, and its bytes are gone from the write-ahead log too.
+
+        Raises:
+            FileUnavailable: the shred key cannot be removed.
+        """
+        try:
+            self.shred_keys.destroy(record.reference)
+        except FileUnavailable as error:
+            self.gate.failed(session, f"data-key/{record.key_id}", "data_key_destroyed", error)
+            raise
         if not self.checkpoint():
             return self.describe(record)
         with self.gate.change(session, "key:destroy", f"data-key/{record.key_id}", "data_key_destroyed") as change:

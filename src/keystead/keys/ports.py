@@ -41,6 +41,17 @@ class RootAccess(Protocol):
         """The key of the MACs over what the store keeps in the clear."""
 
 
+class ShredKeys(Protocol):
+    """The keys that open the data keys in this store's shreddable backups, and are destroyed with them."""
+
+    @property
+    def path(self) -> str:
+        """The absolute path of the folder they lie in."""
+
+    def destroy(self, reference: bytes) -> None:
+        """Destroy the shred key of a data key, durably; nothing where there is none. FileUnavailable where it stays."""
+
+
 class Reserve(Protocol):
     """Reserves messages of a data key in the store."""
 

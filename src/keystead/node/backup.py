@@ -1,55 +1,57 @@
 """Backup to one encrypted file, and restore of it into a new or empty store.
 
-    offset  length  part
-    0       8       "ksbackup"
-    8       1       version 0x01
-    9       4       Argon2id iterations, big-endian
-    13      4       Argon2id lanes
-    17      4       Argon2id memory in KiB
-    21      16      Argon2id salt
-    37      8       time of the backup, ms since the epoch
-    45      ...     a stream (docs/formats.md) under the passphrase's key, purpose `backup`, AAD these 45 bytes
-
-The stream holds a 4-byte length, the manifest as JSON of that length (with the root key), and the database image.
+An ordinary backup holds all that opens the store's content. One in shreddable form holds each data key wrapped under a
+shred key that stays outside it (`keystead.node.shredding`), so that destroying the data key reaches the backup too.
 """
 
 from __future__ import annotations
 
 import base64
-import io
-import json
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from keystead.access.session import Session
-from keystead.clock import Clock
-from keystead.crypto.kdf import RFC_9106_LOW_MEMORY, Argon2Parameters, derive_from_passphrase
-from keystead.crypto.mac import same, sha256
+from keystead.audit.files import chain_names, lines
+from keystead.audit.slots import lock_chain
+from keystead.crypto.mac import same
 from keystead.crypto.material import KeyMaterial, random_bytes
-from keystead.crypto.purpose import Purpose
-from keystead.crypto.stream import REFERENCE_LENGTH, StreamOpener, StreamSealer
-from keystead.errors import BackupError, DataError, FileUnavailable, StoreExists
-from keystead.keys.stream_io import open_stream, seal_stream
+from keystead.errors import (
+    KeysteadError,
+    OperatorError,
+    StoreBusy,
+    StoreExists,
+    StoreUnavailable,
+    UsageError,
+)
+from keystead.keys.lifecycle import KeyState
+from keystead.keys.manage import KnownBackup
+from keystead.node.backup_file import ORDINARY, SHREDDABLE, Backup, NewFile, fill, read_backup
 from keystead.node.node import Node
-from keystead.node.root import wrap_audit_key
+from keystead.node.root import replaced, wrap_audit_key
+from keystead.node.shredding import ShredKeyFolder, under_root_key, under_shred_key
 from keystead.seal.credential import Credential
 from keystead.seal.provider import make_slot, root_check
 from keystead.seal.providers.passphrase import Passphrase, require_strength
-from keystead.storage.snapshot import describe, put_snapshot, take_snapshot
-from keystead.storage.sqlite import SqliteStore
+from keystead.storage.backups import SqliteBackups
+from keystead.storage.data_keys import SqliteDataKeys
+from keystead.storage.snapshot import data_keys, describe, put_snapshot, take_snapshot, with_data_keys
 from keystead.storage.store_row import SqliteSlots
 
-MAGIC: Final = b"ksbackup\x01"
-HEADER_LENGTH: Final = 45
-_REFERENCE: Final = bytes(REFERENCE_LENGTH)
+_ENCRYPTED: Final = b'"event":"data_encrypted"'
 
 
 @dataclass(frozen=True, slots=True)
 class BackupReport:
-    """What a backup holds. `created_ms` is ms since the epoch, `bytes` the size of the file."""
+    """What a backup holds. `created_ms` is ms since the epoch, `bytes` the size of the file.
+
+    After a restore, `destroyed_keys` and `destroyed_versions` count what the backup holds and nobody can read any more,
+    since its shred key is gone. `listed` is false where the store could not be written, so that it does not know of
+    the backup.
+    """
 
     store_id: str
     created_ms: int
@@ -57,22 +59,30 @@ class BackupReport:
     versions: int
     data_keys: int
     bytes: int
+    shreddable: bool = False
+    destroyed_keys: int = 0
+    destroyed_versions: int = 0
+    listed: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         """The same figures under the same names."""
         return asdict(self)
 
 
-@dataclass(slots=True)
-class Backup:
-    """An opened backup: verified to its end. `root` is the caller's to forget."""
+def _report(backup: Backup) -> BackupReport:
+    figures = backup.figures
+    return BackupReport(
+        backup.row.store_id.hex(),
+        backup.created_ms,
+        figures.secrets,
+        figures.versions,
+        figures.data_keys,
+        backup.size,
+        backup.shreddable,
+    )
 
-    report: BackupReport
-    root: KeyMaterial
-    snapshot: bytes
 
-
-def write_backup(node: Node, session: Session, to: Path, passphrase: str) -> BackupReport:
+def write_backup(node: Node, session: Session, to: Path, passphrase: str, *, shreddable: bool = False) -> BackupReport:
     """Write the store to a new file (0600), consistent while others write, and read it back before it gets its name.
 
     Raises:
@@ -80,149 +90,202 @@ def write_backup(node: Node, session: Session, to: Path, passphrase: str) -> Bac
         FileUnavailable, StoreBusy, StoreUnavailable: nothing is left.
     """
     require_strength(Passphrase(passphrase))
-    if os.path.lexists(to):
-        raise StoreExists(f"{to.absolute()} is there already", hint="choose another name; no backup is overwritten")
-    with node.gate.read(session, "backup:create", "store", "backup_created") as detail:
-        header, key = _new_header(node.clock, passphrase)
-        snapshot = take_snapshot(node.store)
-        manifest = _manifest(node, snapshot)
-        partial = to.with_name(f".{to.name}.partial")
+    with NewFile(to) as file, node.gate.read(session, "backup:create", "store", "backup_created") as detail:
+        known = KnownBackup(str(to.absolute()), node.clock.now_ms(), node.shred_keys.path if shreddable else None)
+        with _Snapshot(node, known) as content:
+            manifest = {
+                "form": SHREDDABLE if shreddable else ORDINARY,
+                "store_id": node.root.store_id.hex(),
+                "root_key": base64.b64encode(node.root.root().view()).decode(),
+            }
+            written = fill(file, passphrase, manifest, content.taken(), known.created_ms)
+            written.root.seal()
+            node.recorder.ready()
+            file.give_name()
+        report = replace(_report(written), listed=content.listed)
+        detail.update(path=known.path, form=manifest["form"], secrets=report.secrets, bytes=report.bytes)
+        return report
+
+
+class _Snapshot:
+    """An image of the store that the store knows of: a backup that holds a data key is noted before it is written.
+
+    A crash leaves a note without a backup, never the other way round. Where the block fails, the note is taken back.
+    """
+
+    def __init__(self, node: Node, known: KnownBackup) -> None:
+        self._node = node
+        self._known = known
+        self._id = random_bytes(16)
+        self._shred_keys: dict[bytes, KeyMaterial] = {}
+        self.listed = True
+
+    def taken(self) -> bytes:
+        """The image, its data keys wrapped under the root key or, in shreddable form, under their shred keys.
+
+        Raises:
+            StoreBusy, StoreUnavailable, Sealed, IntegrityError; FileUnavailable for the folder of shred keys.
+        """
+        node = self._node
+        while True:
+            noted = self._note()
+            snapshot = take_snapshot(node.store)
+            if not same(root_check(node.root.root()), describe(snapshot)[0].root_check):
+                raise replaced()
+            held = {record.reference for record in data_keys(snapshot) if record.wrapped is not None}
+            # Another process may have rotated the data key in between.
+            if not self.listed or held <= noted:
+                break
+        if self._known.shred_keys is None:
+            return snapshot
+        return with_data_keys(
+            snapshot, lambda record: under_shred_key(record, node.root, self._shred_keys), node.clock.now_ms()
+        )[0]
+
+    def _note(self) -> set[bytes]:
+        shreddable = self._known.shred_keys is not None
         try:
-            _write(partial, header, key, manifest + snapshot)
-            written = read_backup(partial, passphrase)
-            written.root.forget()
-            if not same(sha256(written.snapshot), sha256(snapshot)):
-                raise BackupError(f"{to.absolute()} does not read back as it was written", hint="check the disk")
-            os.link(partial, to)
-        except FileExistsError:
-            raise StoreExists(f"{to.absolute()} is there already", hint="choose another name") from None
-        except OSError as error:
-            raise FileUnavailable(f"cannot write {to.absolute()}", why=os.strerror(error.errno or 0)) from None
-        finally:
-            key.forget()
-            partial.unlink(missing_ok=True)
-        detail["secrets"], detail["bytes"] = written.report.secrets, written.report.bytes
-        return written.report
+            with self._node.write() as connection:
+                self._node.same_root(connection)
+                held = {row.reference for row in SqliteDataKeys(connection).all() if row.wrapped is not None}
+                if shreddable:
+                    # Under the store's lock: a key that is being destroyed has no wrapping any more, and gets no new
+                    # shred key.
+                    for reference in held - self._shred_keys.keys():
+                        self._shred_keys[reference] = self._node.shred_keys.obtain(reference, self._node.root.store_id)
+                SqliteBackups(connection).note(self._id, self._known, held)
+                return held
+        except StoreUnavailable:
+            # On a full or read-only disk an ordinary backup to another is what is wanted most.
+            if shreddable:
+                raise
+            self.listed = False
+            return set()
+
+    def __enter__(self) -> _Snapshot:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for shred_key in self._shred_keys.values():
+            shred_key.forget()
+        if kind is not None and self.listed:
+            with suppress(OperatorError), self._node.write() as connection:
+                SqliteBackups(connection).forget(self._id)
 
 
-def _new_header(clock: Clock, passphrase: str) -> tuple[bytes, KeyMaterial]:
-    parameters, salt = RFC_9106_LOW_MEMORY, random_bytes(16)
-    header = MAGIC + b"".join(
-        number.to_bytes(4, "big") for number in (parameters.iterations, parameters.lanes, parameters.memory_kib)
-    )
-    header += salt + clock.now_ms().to_bytes(8, "big")
-    return header, KeyMaterial(derive_from_passphrase(passphrase, salt=salt, parameters=parameters))
-
-
-def _manifest(node: Node, snapshot: bytes) -> bytes:
-    row, _ = describe(snapshot)
-    fields = {
-        "store_id": row.store_id.hex(),
-        "root_key": base64.b64encode(node.root.root().view()).decode(),
-        "sha256": sha256(snapshot).hex(),
-    }
-    text = json.dumps(fields).encode()
-    return len(text).to_bytes(4, "big") + text
-
-
-def _write(path: Path, header: bytes, key: KeyMaterial, payload: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, 0o600)
-        file.write(header)
-        sealer = StreamSealer(_REFERENCE, key.view(), aad=header, purpose=Purpose.BACKUP)
-        seal_stream(io.BytesIO(payload), file, sealer)
-        file.flush()
-        os.fsync(fd)
-
-
-def read_backup(source: Path, passphrase: str) -> Backup:
-    """Open a backup and verify it to its end.
+def require_empty(node: Node) -> None:
+    """Return if a store has never held a secret nor encrypted anything, which a restore would make unreadable.
 
     Raises:
-        FileUnavailable: it cannot be read.
-        BackupError: it is damaged, no backup, or the passphrase is another.
+        StoreExists: it has.
     """
-    try:
-        with source.open("rb") as file:
-            header = file.read(HEADER_LENGTH)
-            parameters, salt, created_ms = _parse_header(source, header)
-            key = KeyMaterial(derive_from_passphrase(passphrase, salt=salt, parameters=parameters))
-            payload = io.BytesIO()
-            open_stream(file, payload, lambda head: StreamOpener(head, key.view(), aad=header, purpose=Purpose.BACKUP))
-            size = file.tell()
-    except DataError as error:
-        if isinstance(error, BackupError):
-            raise
-        raise BackupError(
-            f"{source.absolute()} does not open",
-            why="it is damaged, or the passphrase is another",
-            hint="check the passphrase, then try another copy; nothing was changed",
-        ) from None
-    except OSError as error:
-        raise FileUnavailable(f"cannot read {source.absolute()}", why=os.strerror(error.errno or 0)) from None
-    return _parsed(source, payload.getbuffer(), created_ms, size)
+    hint = "restore into a new place, then compare"
+    where = node.store.path.absolute()
+    with node.store.translated():
+        connection = node.store.read()
+        if connection.execute("SELECT count(*) FROM secrets").fetchone()[0]:
+            raise StoreExists(f"the store {where} is not empty", hint=hint)
+    used = any(record.reserved for record in SqliteDataKeys(connection).all())
+    if used or any(
+        _ENCRYPTED in line.data
+        for chain in chain_names(node.location.audit)
+        for line in lines(node.location.audit / chain)
+    ):
+        raise StoreExists(
+            f"the store {where} has encrypted data, which could not be decrypted after a restore", hint=hint
+        )
 
 
-def _parse_header(source: Path, header: bytes) -> tuple[Argon2Parameters, bytes, int]:
-    if len(header) != HEADER_LENGTH or not header.startswith(MAGIC):
-        raise BackupError(f"{source.absolute()} is no keystead backup", hint="give the file that keystead backup wrote")
-    numbers = [int.from_bytes(header[at : at + 4], "big") for at in (9, 13, 17)]
-    parameters = Argon2Parameters(*numbers)
-    problem = parameters.problem()
-    if problem:
-        raise BackupError(f"{source.absolute()} has a header that keystead does not write", why=problem)
-    return parameters, header[21:37], int.from_bytes(header[37:45], "big")
-
-
-def _parsed(source: Path, payload: memoryview, created_ms: int, size: int) -> Backup:
-    length = int.from_bytes(payload[:4], "big")
-    try:
-        manifest = json.loads(bytes(payload[4 : 4 + length]))
-        snapshot = bytes(payload[4 + length :])
-        root = KeyMaterial(base64.b64decode(manifest["root_key"]))
-        digest, store_id = bytes.fromhex(manifest["sha256"]), manifest["store_id"]
-    except (ValueError, KeyError, TypeError):
-        raise BackupError(f"{source.absolute()} holds no manifest that keystead writes") from None
-    row, figures = describe(snapshot)
-    if not same(sha256(snapshot), digest) or row.store_id.hex() != store_id:
-        raise BackupError(f"{source.absolute()} does not hold what its manifest says")
-    if not same(root_check(root), row.root_check):
-        raise BackupError(f"{source.absolute()} holds a root key that is not its store's")
-    report = BackupReport(store_id, created_ms, figures.secrets, figures.versions, figures.data_keys, size)
-    return Backup(report, root, snapshot)
-
-
-def require_empty(store: SqliteStore) -> None:
-    """Return if a store holds no secret and has never held one; StoreExists otherwise."""
-    with store.translated():
-        if store.read().execute("SELECT count(*) FROM secrets").fetchone()[0]:
-            raise StoreExists(
-                f"the store {store.path.absolute()} is not empty", hint="restore into a new place, then compare"
+def _require_alone(node: Node) -> None:
+    """Return if no other process has the store open: it would go on under keys that are no longer the store's."""
+    for chain in chain_names(node.location.audit):
+        if chain == node.journal.chain:
+            continue
+        lock = lock_chain(node.location.audit / chain)
+        if lock is None:
+            raise StoreBusy(
+                f"the store {node.store.path.absolute()} is open elsewhere too",
+                hint="close it there, and restore again; nothing was changed",
             )
+        os.close(lock)
 
 
 def restore_backup(
-    node: Node, session: Session, backup: Backup, credential: Credential, reopen: Callable[[], Node]
-) -> tuple[Node, BackupReport]:
-    """Put a backup into an open, empty store, which takes over its id and root key; `credential` opens it afterwards.
+    node: Node,
+    session: Session,
+    source: Path,
+    *,
+    passphrase: str,
+    shred_keys: Path | None,
+    find_credential: Callable[[], Credential],
+) -> BackupReport:
+    """Put a backup into an open, empty store, which takes over its id and root key.
 
-    One transaction changes everything; the node is closed and opened again by `reopen`.
+    What `find_credential` gives opens it afterwards. One transaction changes everything, and the node can only be
+    closed then.
 
     Raises:
-        StoreExists: the store holds secrets. UsageError: a credential too weak. Nothing was changed.
+        StoreExists: the store holds something. StoreBusy: it is open elsewhere too.
+        BackupError, FileUnavailable: the backup or its shred keys. UsageError: shred keys are missing.
+        Nothing was changed.
     """
-    with node.gate.change(session, "backup:restore", "store", "backup_restored") as change:
-        row = put_snapshot(
-            change.transaction,
-            backup.snapshot,
-            lambda row: wrap_audit_key(backup.root, node.root.audit(), row.store_id),
+    with ExitStack() as done:
+        with _failures_recorded(node, session):
+            require_empty(node)
+            backup = read_backup(source, passphrase)
+            done.callback(backup.root.seal)
+            report = _report(backup)
+            if backup.shreddable:
+                report = _unshredded(node, backup, report, shred_keys)
+            credential = find_credential()
+        with node.gate.change(session, "backup:restore", "store", "backup_restored") as change:
+            _require_alone(node)
+            _put(node, change.transaction, backup, credential)
+            change.detail.update(
+                secrets=report.secrets,
+                destroyed_keys=report.destroyed_keys,
+                destroyed_versions=report.destroyed_versions,
+            )
+            change.detail["from"] = report.store_id
+    return report
+
+
+@contextmanager
+def _failures_recorded(node: Node, session: Session) -> Iterator[None]:
+    node.gate.admit(session, "backup:restore", "store")
+    try:
+        yield
+    except KeysteadError as error:
+        node.gate.failed(session, "store", "backup_restored", error)
+        raise
+
+
+def _unshredded(node: Node, backup: Backup, report: BackupReport, shred_keys: Path | None) -> BackupReport:
+    """Wrap a backup's data keys under its root key again, and destroy what lost its shred key."""
+    if shred_keys is None:
+        raise UsageError(
+            "this backup is in shreddable form, and opens only with its shred keys",
+            hint="give the folder shred-keys of the store that wrote it (shred_keys=...)",
         )
-        label = "master key" if credential.kind == "master-key" else credential.kind
-        slot = make_slot(backup.root, credential, store_id=row.store_id.hex(), label=label, now_ms=node.clock.now_ms())
-        SqliteSlots(change.transaction).insert(slot)
-        change.detail["secrets"] = backup.report.secrets
-        change.detail["from"] = backup.report.store_id
-    backup.root.forget()
-    node.close()
-    return reopen(), backup.report
+    folder, now = ShredKeyFolder(shred_keys), node.clock.now_ms()
+    folder.require_of(backup.row.store_id)
+    before = [record for record in data_keys(backup.snapshot) if record.wrapped is not None]
+    backup.snapshot, versions = with_data_keys(
+        backup.snapshot, lambda record: under_root_key(record, backup.root, folder, now), now
+    )
+    after = [record for record in data_keys(backup.snapshot) if record.wrapped is not None]
+    return replace(report, destroyed_keys=len(before) - len(after), destroyed_versions=versions)
+
+
+def _put(node: Node, transaction: Any, backup: Backup, credential: Credential) -> None:
+    row = put_snapshot(
+        transaction,
+        backup.snapshot,
+        lambda row: wrap_audit_key(backup.root.root(), node.root.audit(), row.store_id),
+    )
+    label = "master key" if credential.kind == "master-key" else credential.kind
+    now = node.clock.now_ms()
+    slot = make_slot(backup.root.root(), credential, store_id=row.store_id.hex(), label=label, now_ms=now)
+    SqliteSlots(transaction).insert(slot)
+    if not any(record.state is KeyState.ACTIVE for record in SqliteDataKeys(transaction).all()):
+        replace(node.data_keys, root=backup.root).add_first(transaction)

@@ -30,6 +30,13 @@ class Location:
         """Whether the store is a `.keystead/` folder and not a file with a name of its own."""
         return self.database.name == DATABASE
 
+    @property
+    def shred_keys(self) -> Path:
+        """The folder of the keys that open what shreddable backups hold."""
+        if self.is_folder_store:
+            return self.folder / "shred-keys"
+        return self.database.with_name(self.database.name + ".shred-keys")
+
 
 def in_folder(folder: Path, environment: Mapping[str, str], *, explicit: bool) -> Location:
     """The store of a `.keystead/` folder."""

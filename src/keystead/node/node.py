@@ -26,6 +26,7 @@ from keystead.node.location import Location
 from keystead.node.recorder import Recorder, node_name
 from keystead.node.root import RootHolder, replaced
 from keystead.node.settings import Settings
+from keystead.node.shredding import ShredKeyFolder
 from keystead.node.ticker import Ticker
 from keystead.seal.provider import Slot, root_check
 from keystead.secrets.cache import ValueCache
@@ -34,6 +35,7 @@ from keystead.secrets.read import SecretReader
 from keystead.secrets.sweep import Sweeper
 from keystead.secrets.write import SecretWriter
 from keystead.storage.audit import AuditRows, StoreAudit
+from keystead.storage.backups import SqliteBackups
 from keystead.storage.data_keys import SqliteDataKeys
 from keystead.storage.secrets import SqliteSecrets
 from keystead.storage.sqlite import SqliteStore
@@ -89,6 +91,7 @@ class Node:
         self.gate: Gate[Any] = Gate(OwnerPolicy(), self.recorder, self.write, self.refresh, new_operation_id)
         self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name)
         self.cache = ValueCache()
+        self.shred_keys = ShredKeyFolder(location.shred_keys)
         self.caller_keys = CallerKeys(self.ring, clock, self._reserve, self.ticker.soon)
         self._assemble()
         survive_forks(self)
@@ -121,6 +124,8 @@ class Node:
             self.store.checkpoint,
             self._keys_changed,
             self.same_root,
+            self.shred_keys,
+            lambda reference: SqliteBackups(self.store.read()).holding(reference),
         )
 
     # What the rooms are given
@@ -315,13 +320,16 @@ class Node:
         """Sweep what expired, rotate the data key if that is due, and go on with unfinished scrubbing."""
         self.refresh()
         self.sweeper.sweep(self.system)
-        for record in self.ring.stored():
-            if record.state is KeyState.SCRUBBING:
-                self.data_keys.finish_scrubbing(self.system, record)
-            elif record.state is KeyState.ACTIVE:
+        records = self.ring.stored()
+        for record in records:
+            if record.state is KeyState.ACTIVE:
                 due = self.data_keys.describe(record).rotation_due
                 if due is not None:
                     self.data_keys.rotate(self.system, if_active=record.key_id, reason=due)
+        # Last, since a shred key that cannot be removed ends the round.
+        for record in records:
+            if record.state is KeyState.SCRUBBING:
+                self.data_keys.finish_scrubbing(self.system, record)
 
     def _background_failed(self, error: BaseException) -> None:
         code = error.code if isinstance(error, KeysteadError) else "internal"

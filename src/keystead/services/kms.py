@@ -108,8 +108,11 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
             return Status()
         return read_status(self._opened, self._session)
 
-    def backup(self, to: str | Path, *, passphrase: str) -> BackupReport:
+    def backup(self, to: str | Path, *, passphrase: str, shreddable: bool = False) -> BackupReport:
         """Write the store to one new encrypted file, consistent while others write, verified after writing.
+
+        With `shreddable`, the file opens only together with the store's folder of shred keys, and what is under a data
+        key that is destroyed later cannot be restored from it. Without, it holds everything, and stays readable.
 
         Raises:
             UsageError: a weak passphrase. StoreExists: the file is there already.
@@ -117,27 +120,35 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         """
         from keystead.node.backup import write_backup  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
-        return write_backup(self._node, self._session, Path(to), passphrase)
+        return write_backup(self._node, self._session, Path(to), passphrase, shreddable=shreddable)
 
-    def restore(self, source: str | Path, *, passphrase: str) -> BackupReport:
-        """Restore a backup into this store, which must be empty and opened by this service.
+    def restore(self, source: str | Path, *, passphrase: str, shred_keys: str | Path | None = None) -> BackupReport:
+        """Restore a backup into this store, which must be empty and opened by this service alone.
 
         The store takes over the backup's id, keys and secrets; what opens it is the key it was opened with here. Its
-        audit log goes on.
+        audit log goes on. `shred_keys` is the folder of shred keys of the store that wrote a shreddable backup: a data
+        key that has none there any more is restored as destroyed, and so is what it encrypted.
 
         Raises:
-            BackupError: damaged, foreign, or another passphrase. StoreExists: the store has held secrets.
-            UsageError: this service shares its store with others. Nothing was changed.
+            BackupError: damaged, foreign, another passphrase, or other shred keys. FileUnavailable: it cannot be read.
+            StoreExists: the store has held secrets, or encrypted data. StoreBusy: it is open elsewhere too.
+            UsageError: this service shares its store with others, or shred keys are missing. Nothing was changed.
         """
-        from keystead.node.backup import read_backup, require_empty, restore_backup  # noqa: PLC0415 - a rare call; opening a store does not pay for it
-
         if not self._owns_node:
             raise UsageError("a service on a shared node cannot restore", hint="restore with a KMSService of its own")
-        require_empty(self._node.store)
-        backup = read_backup(Path(source), passphrase)
-        credential = find_again(self._how, self._node.location)
-        node, report = restore_backup(self._node, self._session, backup, credential, lambda: open_node(self._how))
-        self._bind(node)
+        from keystead.node.backup import restore_backup  # noqa: PLC0415 - as in `backup`
+
+        node = self._node
+        report = restore_backup(
+            node,
+            self._session,
+            Path(source),
+            passphrase=passphrase,
+            shred_keys=None if shred_keys is None else Path(shred_keys),
+            find_credential=lambda: find_again(self._how, node.location),
+        )
+        node.close()
+        self._bind(open_node(self._how))
         return report
 
     def close(self) -> None:

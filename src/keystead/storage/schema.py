@@ -6,7 +6,6 @@ import re
 import sqlite3
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 
 from keystead.clock import Clock
 from keystead.crypto.mac import sha256
@@ -51,25 +50,35 @@ def migrate(store: SqliteStore, clock: Clock) -> list[int]:
         IntegrityError: a migration was run with another text than this package has.
         StoreUnavailable: the file is a database of something else.
     """
-    known = migrations()
-    if _pending(store.read(), known, store.path) == []:
+    where = str(store.path.absolute())
+    if _pending(store.read(), migrations(), where) == []:
         return []
     with store.write() as connection:
-        pending = _pending(connection, known, store.path)
-        if pending and pending[0].number == 1:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(
-                "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,"
-                " applied_ms INTEGER NOT NULL)"
-            )
-        for migration in pending:
-            for statement in _statements(migration.sql):
-                connection.execute(statement)
-            connection.execute(
-                "INSERT INTO migrations VALUES (?, ?, ?, ?)",
-                (migration.number, migration.name, migration.checksum, clock.now_ms()),
-            )
-        connection.execute(f"PRAGMA user_version = {known[-1].number}")
+        return upgrade(connection, clock.now_ms(), where)
+
+
+def upgrade(connection: sqlite3.Connection, now_ms: int, where: str) -> list[int]:
+    """Run the migrations that the database of a connection lacks, and return their numbers; `where` is its name.
+
+    Raises:
+        SchemaTooNew, IntegrityError, StoreUnavailable: as for `migrate`.
+    """
+    known = migrations()
+    pending = _pending(connection, known, where)
+    if pending and pending[0].number == 1:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(
+            "CREATE TABLE migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL,"
+            " applied_ms INTEGER NOT NULL)"
+        )
+    for migration in pending:
+        for statement in _statements(migration.sql):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO migrations VALUES (?, ?, ?, ?)",
+            (migration.number, migration.name, migration.checksum, now_ms),
+        )
+    connection.execute(f"PRAGMA user_version = {known[-1].number}")
     return [migration.number for migration in pending]
 
 
@@ -79,17 +88,15 @@ def is_empty(store: SqliteStore) -> bool:
         return bool(store.read().execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0)
 
 
-def _pending(connection: sqlite3.Connection, known: list[Migration], path: Path) -> list[Migration]:
+def _pending(connection: sqlite3.Connection, known: list[Migration], where: str) -> list[Migration]:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables and application != APPLICATION_ID:
-        raise StoreUnavailable(
-            f"{path.absolute()} is a database of something else", hint="give the path of a keystead store"
-        )
+        raise StoreUnavailable(f"{where} is a database of something else", hint="give the path of a keystead store")
     if version > known[-1].number:
         raise SchemaTooNew(
-            f"{path.absolute()} has schema {version}, and this keystead knows schemas up to {known[-1].number}",
+            f"{where} has schema {version}, and this keystead knows schemas up to {known[-1].number}",
             hint="install the keystead that wrote it, or a newer one; nothing was touched",
         )
     if not tables:
@@ -98,7 +105,7 @@ def _pending(connection: sqlite3.Connection, known: list[Migration], path: Path)
     for migration in known:
         if applied.get(migration.number, migration.checksum) != migration.checksum:
             raise IntegrityError(
-                f"migration {migration.name} was run on {path.absolute()} with another text",
+                f"migration {migration.name} was run on {where} with another text",
                 hint="use the keystead release that made this store",
             )
     return [migration for migration in known if migration.number not in applied]

@@ -9,12 +9,24 @@ from dataclasses import dataclass
 from typing import Final
 
 from keystead.errors import BackupError, StoreExists
-from keystead.storage.schema import migrations
+from keystead.keys.lifecycle import KeyState
+from keystead.keys.model import DataKeyRecord
+from keystead.storage.data_keys import SqliteDataKeys
+from keystead.storage.schema import migrations, upgrade
+from keystead.storage.secrets import SqliteSecrets
 from keystead.storage.sqlite import APPLICATION_ID, SqliteStore
 from keystead.storage.store_row import SqliteStoreRow, StoreRow
 
 # What a restored store takes over. Slots and the audit log's rows are its own.
-_TABLES: Final = ("data_keys", "secrets", "secret_versions", "secret_tags", "revoked_sessions")
+_TABLES: Final = (
+    "data_keys",
+    "secrets",
+    "secret_versions",
+    "secret_tags",
+    "revoked_sessions",
+    "backups",
+    "backup_keys",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +61,13 @@ def _opened(snapshot: bytes) -> Iterator[sqlite3.Connection]:
         if application != APPLICATION_ID or not sound:
             raise BackupError("the backup holds no sound keystead database")
         known = migrations()[-1].number
-        if version != known:
+        if version > known:
             raise BackupError(
-                f"the backup has schema {version}, and this keystead has schema {known}",
-                hint="restore it with the keystead that wrote it, then upgrade",
+                f"the backup has schema {version}, and this keystead knows schemas up to {known}",
+                hint="restore it with the keystead that wrote it, or a newer one",
             )
+        if version < known:
+            upgrade(connection, 0, "the backup")
         yield connection
 
 
@@ -72,6 +86,33 @@ def describe(snapshot: bytes) -> tuple[StoreRow, Figures]:
             for table in ("secrets", "secret_versions", "data_keys")
         ]
         return row, Figures(*counts)
+
+
+def data_keys(snapshot: bytes) -> list[DataKeyRecord]:
+    """The data keys of a snapshot, oldest first; BackupError as for `describe`."""
+    with _opened(snapshot) as connection:
+        return list(SqliteDataKeys(connection).all())
+
+
+def with_data_keys(
+    snapshot: bytes, replaced: Callable[[DataKeyRecord], DataKeyRecord], now_ms: int
+) -> tuple[bytes, int]:
+    """The snapshot with other data-key records, no trace of the former ones, and how many versions went with a key.
+
+    `replaced` gives each record's successor; the stored versions under a key that it destroyed are destroyed too.
+    """
+    gone = 0
+    with _opened(snapshot) as connection:
+        keys, secrets = SqliteDataKeys(connection), SqliteSecrets(connection)
+        for record in keys.all():
+            successor = replaced(record)
+            keys.update(successor)
+            if successor.state is KeyState.DESTROYED:
+                for name, version in list(secrets.under_key(record.reference)):
+                    secrets.destroy_version(name, version, now_ms)
+                    gone += 1
+        connection.execute("VACUUM")
+        return connection.serialize(), gone
 
 
 def put_snapshot(
