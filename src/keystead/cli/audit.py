@@ -8,6 +8,7 @@ import threading
 import click
 
 from keystead.audit.reader import LogEntry
+from keystead.audit.report import Report
 from keystead.cli import entry, output
 from keystead.cli.main import Context, json_option, pass_context
 
@@ -71,6 +72,11 @@ def verify(context: Context, without_key: bool, public_key: str | None) -> None:
         with context.connect() as store:
             report = store.kms.audit.verify()
             signer = store.kms.audit.public_key().hex()
+    _show(context, report, signer)
+    report.require_ok()
+
+
+def _show(context: Context, report: Report, signer: str | None) -> None:
     if context.json:
         output.as_json(
             "audit-verify/1",
@@ -108,7 +114,6 @@ def verify(context: Context, without_key: bool, public_key: str | None) -> None:
         )
         if signer:
             context.say(f"public key {signer}")
-    report.require_ok()
 
 
 @audit.command("accept-rollback")

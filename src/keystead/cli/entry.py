@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
 
 from keystead.errors import FileUnavailable, UsageError
+from keystead.node.settings import environment
 from keystead.seal.providers.passphrase import Passphrase
 from keystead.secrets.model import MAX_VALUE_BYTES
 
@@ -91,4 +91,4 @@ def new_passphrase(what: str, *, file: Path | None) -> Passphrase:
 
 def debug() -> bool:
     """Whether a traceback was asked for."""
-    return os.environ.get("KEYSTEAD_DEBUG") == "1"
+    return environment().get("KEYSTEAD_DEBUG") == "1"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Final
 
+import click
+
 from keystead import errors
 
+STOPPED: Final = 130
 # The first class that fits decides; more special ones stand before their bases.
 EXIT_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (errors.UsageError, 2),
@@ -37,16 +40,30 @@ def exit_code(error: Exception) -> int:
 
 def rendered(error: errors.KeysteadError, *, as_json: bool) -> str:
     """What happened, why, what next, and the code; never a value."""
+    fields = {"why": error.why, "next": error.hint, "code": error.code}
+    if isinstance(error, errors.OutcomeUnknown):
+        fields["operation"] = error.operation_id
     if as_json:
-        fields = {
-            "schema": "keystead.error/1",
-            "error": error.message,
-            "why": error.why,
-            "next": error.hint,
-            "code": error.code,
-        }
-        return json.dumps(fields, indent=2)
+        return json.dumps({"schema": "keystead.error/1", "error": error.message, **fields}, indent=2)
     lines = [f"error: {error.message}"]
-    lines += [f"  {name:<5} {text}" for name, text in (("why", error.why), ("next", error.hint)) if text]
-    lines.append(f"  code  {error.code}")
+    lines += [f"  {name:<5} {text}" for name, text in fields.items() if text]
     return "\n".join(lines)
+
+
+def from_click(error: click.UsageError) -> errors.UsageError:
+    """What click found wrong with the command line, in our form.
+
+    Nothing is repeated that may be a secret which was typed in the wrong place.
+    """
+    path = error.ctx.command_path if error.ctx is not None else "keystead"
+    hint = f"see {path} --help"
+    if isinstance(error, click.NoSuchOption):
+        near = f"did you mean {' or '.join(sorted(error.possibilities))}? " if error.possibilities else ""
+        return errors.UsageError(f"{path} has no such option", hint=near + hint)
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return errors.UsageError(f"{path} needs {error.param.make_metavar(error.ctx or click.Context(error_command()))}",
+                                 hint=hint)
+    message, _, said = error.format_message().rstrip(".").partition("\n")
+    if "unexpected extra argument" in message:
+        message = f"{path} was given more arguments than it takes"
+    return errors.UsageError(message[:1].lower() + message[1:], hint=said or hint)

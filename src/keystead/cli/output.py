@@ -8,15 +8,18 @@ import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any, Final
 
 import click
 
 from keystead.clock import format_duration
 
+_GAP: Final = 2
+_NARROWEST: Final = 6
 
-def as_json(schema: str, **fields: Any) -> None:
-    """One JSON document on stdout; `schema` names its form."""
+
+def document(schema: str, **fields: Any) -> None:
+    """One JSON document on stdout; `schema` names its form and version, such as `list/1`."""
     click.echo(json.dumps({"schema": f"keystead.{schema}", **fields}, indent=2, default=str))
 
 
@@ -25,32 +28,59 @@ def talk(text: str) -> None:
     click.echo(text, err=True)
 
 
-def emphasis(text: str) -> str:
-    """Bold on a terminal that shows it."""
-    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
-    return text if plain else click.style(text, bold=True)
+def is_terminal(stream: IO[Any] | None) -> bool:
+    """Whether a standard stream is there and is a terminal."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def write_bytes(data: bytes) -> None:
+    """Bytes as they are to stdout, all of them out of the process when this returns."""
+    stdout = click.get_binary_stream("stdout")
+    stdout.write(data)
+    stdout.flush()
+
+
+def emphasis(text: str, stream: IO[Any] | None = None, **style: Any) -> str:
+    """Bold, or `style`, on a terminal that shows it and a person who wants it."""
+    from keystead.node.settings import environment
+
+    variables = environment()
+    plain = bool(variables.get("NO_COLOR")) or variables.get("TERM") == "dumb"
+    if plain or not is_terminal(sys.stdout if stream is None else stream):
+        return text
+    return click.style(text, **(style or {"bold": True}))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal, cut to its width; tab-separated lines without a head elsewhere."""
-    if not sys.stdout.isatty():
+    """A table on a terminal, fitted to its width; tab-separated lines without a head elsewhere."""
+    if not is_terminal(sys.stdout):
         for row in rows:
             click.echo("\t".join(row))
         return
-    widths = [max(len(cells[at]) for cells in (head, *rows)) for at in range(len(head))]
-    total = shutil.get_terminal_size().columns
-    click.echo(emphasis(_line(head, widths, total)))
+    if not rows:
+        return
+    widths = _fitted([max(len(cells[at]) for cells in (head, *rows)) for at in range(len(head))])
+    click.echo(emphasis(_line(head, widths)))
     for row in rows:
-        click.echo(_line(row, widths, total))
+        click.echo(_line(row, widths))
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], total: int) -> str:
-    line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-    return line if len(line) <= total else line[: max(total - 1, 1)] + ("…" if _unicode() else "~")
+def _fitted(widths: list[int]) -> list[int]:
+    """The widths, the widest made narrower until a line fits the terminal."""
+    room = shutil.get_terminal_size().columns - _GAP * (len(widths) - 1)
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
-def _unicode() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    shown = (_cut(cell, width).ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return (" " * _GAP).join(shown).rstrip()
+
+
+def _cut(cell: str, width: int) -> str:
+    mark = "…" if (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" else "~"
+    return cell if len(cell) <= width else cell[: width - 1] + mark
 
 
 def moment(ms: int | None) -> str:
@@ -59,8 +89,15 @@ def moment(ms: int | None) -> str:
 
 
 def age(ms: int) -> str:
-    """A length rounded to its largest units, for people."""
+    """A length rounded down to whole units of its largest kind, for people."""
     for unit in (86_400_000, 3_600_000, 60_000, 1_000):
         if ms >= unit:
             return format_duration(ms - ms % unit)
     return "0s"
+
+
+def discard_stdout() -> None:
+    """Nobody reads stdout any more: let what is left of it go nowhere, so that the interpreter ends in peace."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

@@ -10,6 +10,7 @@ import click
 
 from keystead.cli.main import Context, pass_context
 from keystead.errors import SecretNotFound, UsageError
+from keystead.node.settings import environment
 from keystead.services.kms import KMSService
 
 _OWN = re.compile(r"KMS_MASTER_KEY.*|KMS_PASSPHRASE.*|KEYSTEAD_.*")
@@ -44,12 +45,12 @@ def run(
             secrets[variable] = value
     if not secrets:
         context.say("note: no secrets are there to hand on")
-    environment = {name: text for name, text in os.environ.items() if not _OWN.fullmatch(name)}
-    environment.update(secrets)
+    handed_on = {name: text for name, text in environment().items() if not _OWN.fullmatch(name)}
+    handed_on.update(secrets)
     if any(value and value in argument for value in secrets.values() for argument in command[1:] if len(value) > 7):
         context.say("note: an argument holds a secret's value; quote it so that the child expands it: '$NAME'")
     try:
-        os.execvpe(command[0], list(command), environment)  # noqa: S606 - this is what the command is for
+        os.execvpe(command[0], list(command), handed_on)  # noqa: S606 - this is what the command is for
     except FileNotFoundError:
         raise click.ClickException(f"cannot run {command[0]!r}: there is no such program") from None
     except OSError as error:

@@ -57,19 +57,11 @@ def init(
     from keystead.services import setup
 
     if kit is not None:
-        path, slot = setup.recover(folder, setup.read_kit(kit), key_file)
-        if context.json:
-            output.as_json("init/1", recovered=True, key=path, slot=slot)
-            return
-        context.say(f"The store was opened by its recovery kit. A new master key is in {path} (slot {slot}).")
-        context.say("Next: keystead slots list, and remove the slot of the lost key.")
+        _recover(context, folder, kit, key_file)
         return
     there = setup.existing_store(folder)
     if there is not None:
-        if context.json:
-            output.as_json("init/1", created=False, database=str(there))
-        else:
-            context.say(f"there is a store at {there}; nothing was changed")
+        _say_existing(context, there)
         return
     if recovery_file is None and not no_recovery_kit and not sys.stderr.isatty():
         raise UsageError(
@@ -91,6 +83,24 @@ def init(
         _tell(context, made.database, made.key_source, made.key_beside_store, made.kit_file)
     if made.kit is not None:
         click.echo("\n" + made.kit, err=True)
+
+
+def _recover(context: Context, folder: Path, kit: Path, key_file: Path | None) -> None:
+    from keystead.services import setup
+
+    path, slot = setup.recover(folder, setup.read_kit(kit), key_file)
+    if context.json:
+        output.as_json("init/1", recovered=True, key=path, slot=slot)
+        return
+    context.say(f"The store was opened by its recovery kit. A new master key is in {path} (slot {slot}).")
+    context.say("Next: keystead slots list, and remove the slot of the lost key.")
+
+
+def _say_existing(context: Context, database: Path) -> None:
+    if context.json:
+        output.as_json("init/1", created=False, database=str(database))
+    else:
+        context.say(f"there is a store at {database}; nothing was changed")
 
 
 def _tell(context: Context, database: Path, source: str, beside: bool, kit_file: Path | None) -> None:

@@ -26,7 +26,6 @@ from keystead.errors import (
     StoreUnavailable,
 )
 from keystead.gate import Entry
-from keystead.keys.manage import DataKeyManager
 from keystead.node.location import Location, locate
 from keystead.node.node import Files, Node, new_operation_id
 from keystead.node.recorder import Recorder, node_name
@@ -34,7 +33,7 @@ from keystead.node.root import RootHolder, wrap_audit_key, wrap_integrity_key
 from keystead.node.settings import Settings, environment, load_settings
 from keystead.seal.credential import Credential
 from keystead.seal.master_key import MasterKey
-from keystead.seal.provider import make_slot, root_check
+from keystead.seal.provider import Slot, make_slot, root_check
 from keystead.seal.providers.recovery import RecoveryKit
 from keystead.seal.slots import open_any
 from keystead.seal.sources import FoundCredential, find_credential
@@ -253,45 +252,41 @@ def create_node(
     """
     if not is_missing(location, clock):
         raise StoreExists(f"there is a store at {location.database}", hint="open it, or choose another place")
-    prepare_folder(location)
-    store = SqliteStore(location.database, clock)
-    store.create_file()
-    migrate(store, clock)
-    store_id = store_id or random_bytes(16)
-    root_key, integrity = KeyMaterial.generate(), KeyMaterial.generate()
-    now = clock.now_ms()
+    store_id, root_key, now = store_id or random_bytes(16), KeyMaterial.generate(), clock.now_ms()
     label = "master key" if isinstance(credential, MasterKey) else credential.kind
     slots = [make_slot(root_key, credential, store_id=store_id.hex(), label=label, now_ms=now)]
     if recovery is not None:
         slots.append(make_slot(root_key, recovery, store_id=store_id.hex(), label="recovery kit", now_ms=now))
-    wrapped = wrap_integrity_key(root_key, integrity, store_id)
+    wrapped = wrap_integrity_key(root_key, KeyMaterial.generate(), store_id)
     audit_wrapped = wrap_audit_key(root_key, KeyMaterial.generate(), store_id)
+    row = StoreRow(store_id, now, 1, root_check(root_key), wrapped, audit_wrapped, 1)
+    prepare_folder(location)
+    SqliteStore(location.database, clock).create_file()
+    files = _open_files(location, how, clock)
     root = RootHolder()
     root.unseal(store_id, root_key, wrapped, audit_wrapped)
-    rows = StoreAudit(store)
-    settings = how.settings or load_settings(location.folder)
-    journal = Journal.open(location.audit, node=node_name(), clock=clock, heads=rows, fsync=settings.audit_fsync)
-    node = Node(location, settings, clock, Files(store, journal, rows), root)
-    operation_id = new_operation_id()
-    entry = Entry(node.system.id, str(node.system.principal), "store_created", "store", operation_id=operation_id)
-    entry.detail = {"database": str(location.database), "slots": len(slots)}
-    with store.write(operation_id=operation_id) as connection:
-        row = SqliteStoreRow(connection)
-        if row.get() is not None:
-            raise StoreExists(f"another process just made the store at {location.database}", hint="open it")
-        row.insert(StoreRow(store_id, now, 1, root_check(root_key), wrapped, audit_wrapped, 1))
-        for slot in slots:
-            SqliteSlots(connection).insert(slot)
-        _first_data_key(node.data_keys, connection)
-        queued = node.recorder.enqueue(connection, [entry])
-    node.recorder.committed(queued)
+    node = Node(location, how.settings or load_settings(location.folder), clock, files, root)
     node.opened_slot = slots[0]
+    _fill(node, row, slots)
     _settle(node, how)
     return node
 
 
-def _first_data_key(data_keys: DataKeyManager, connection: object) -> None:
-    data_keys.add_first(connection)
+def _fill(node: Node, row: StoreRow, slots: list[Slot]) -> None:
+    """Make the empty file a store, with its slots and first data key, in one transaction with its record."""
+    operation_id, database = new_operation_id(), node.location.database
+    entry = Entry(node.system.id, str(node.system.principal), "store_created", "store", operation_id=operation_id)
+    entry.detail = {"database": str(database), "slots": len(slots)}
+    with node.store.write(operation_id=operation_id) as connection:
+        store_row = SqliteStoreRow(connection)
+        if store_row.get() is not None:
+            raise StoreExists(f"another process just made the store at {database}", hint="open it")
+        store_row.insert(row)
+        for slot in slots:
+            SqliteSlots(connection).insert(slot)
+        node.data_keys.add_first(connection)
+        queued = node.recorder.enqueue(connection, [entry])
+    node.recorder.committed(queued)
 
 
 def prepare_folder(location: Location) -> None:

@@ -1,0 +1,99 @@
+"""One call of the command: its global options, and the store it opens."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keystead.cli import entry, output
+
+if TYPE_CHECKING:
+    from keystead.services.connection import Connection
+    from keystead.services.kms import KMSService
+
+_ONLY_WHEN_ASKED = "the key was found in"
+
+
+@dataclass(slots=True)
+class Context:
+    """The global options of one call."""
+
+    store: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    @contextmanager
+    def kms(self, *, accept_rollback: bool = False) -> Iterator[KMSService]:
+        """The store's KMSService, open for this block."""
+        from keystead.services.kms import KMSService
+
+        service = KMSService(self.store, prompt=entry.passphrase_prompt(), accept_rollback=accept_rollback)
+        with service:
+            self._tell(service.notices)
+            yield service
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        """The store's services, open for this block."""
+        from keystead.services.connection import Connection
+
+        with self.kms() as kms:
+            yield Connection(kms)
+
+    def _tell(self, notices: list[str]) -> None:
+        for notice in notices:
+            if self.verbose or not notice.startswith(_ONLY_WHEN_ASKED):
+                self.say(f"note: {notice}")
+
+    def say(self, text: str) -> None:
+        """A sentence for a person on stderr, unless --quiet."""
+        if not self.quiet:
+            output.talk(text)
+
+    def log(self) -> None:
+        """Send the log to stderr: from INFO with --verbose, from LOG_LEVEL where it is set, else not at all.
+
+        What fails is told by the command itself, so that the log need not say it again.
+        """
+        import logging
+
+        from keystead.node.settings import environment
+
+        level = logging.getLevelName(environment().get("LOG_LEVEL", "").upper())
+        if self.verbose:
+            level = min(level, logging.INFO) if isinstance(level, int) else logging.INFO
+        logger = logging.getLogger("keystead")
+        if not isinstance(level, int) or self.quiet:
+            logger.addHandler(logging.NullHandler())
+            logger.propagate = False
+            return
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(level)
+
+
+pass_context = click.make_pass_decorator(Context, ensure=True)
+
+
+def global_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that every command takes, before its name or behind it."""
+
+    def remember(ctx: click.Context, option: click.Parameter, given: Any) -> None:
+        if given:
+            setattr(ctx.ensure_object(Context), str(option.name), given)
+
+    def option(*names: str, **how: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        return click.option(*names, expose_value=False, callback=remember, **how)
+
+    store = "The store: sqlite:///path, or a path (default: KEYSTEAD_URL, else .keystead/ here or above)."
+    command = option("-v", "--verbose", is_flag=True, help="Tell on stderr what happens.")(command)
+    command = option("-q", "--quiet", is_flag=True, help="Say nothing but the answer.")(command)
+    command = option("--json", is_flag=True, help="Print one JSON document.")(command)
+    return option("-s", "--store", metavar="URL", help=store)(command)
