@@ -59,7 +59,9 @@ def fixed_random(monkeypatch):
             assert len(value) == length
             return value
 
-        monkeypatch.setattr(module, "random_bytes", next_value)
+        for source in ("random_bytes", "random_nonce"):
+            if hasattr(module, source):
+                monkeypatch.setattr(module, source, next_value)
 
     return use
 
