@@ -12,7 +12,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from keystead.errors import KeyExhausted, OperatorError
+from keystead.errors import KeyExhausted, KeyStateError, OperatorError
 from keystead.keys.limits import next_block
 from keystead.keys.ports import Reserve
 
@@ -36,6 +36,7 @@ class Allowance:
 
         Raises:
             KeyExhausted: none is left, and the store cannot be asked or gives no more.
+            KeyStateError: the data key is no longer the active one.
         """
         number = self._next()
         if number > self._refill_from:
@@ -61,7 +62,7 @@ class Allowance:
         with self._lock:
             try:
                 self._refill()
-            except OperatorError:
+            except (KeyStateError, OperatorError):
                 # The block in hand goes on to its end; whoever needs more then meets the error.
                 self._refill_from = self._end
             finally:

@@ -18,7 +18,7 @@ from keystead.crypto.aad import AAD, canonical_aad
 from keystead.crypto.compact import OVERHEAD, MessageKey, check_form
 from keystead.crypto.envelope import Envelope, EnvelopeKey, parse
 from keystead.crypto.purpose import Purpose
-from keystead.errors import DataError, KeysteadError, UsageError
+from keystead.errors import DataError, KeyStateError, KeysteadError, UsageError
 from keystead.gate import Gate, Session
 from keystead.keys.allowance import Allowance
 from keystead.keys.hot import Hot, Period, hot_decrypt, hot_encrypt, not_bytes
@@ -241,7 +241,10 @@ class DataUse:
         now = self._monotonic()
         if now >= self._envelope_until:
             self._begin_envelopes()
-        self._take()
+        try:
+            self._take()
+        except KeyStateError:
+            self._take_anew()
         counter = self._sealed
         counter.tick()
         if not counter.open:
@@ -249,6 +252,18 @@ class DataUse:
         if type(aad) is not bytes:
             aad = canonical_aad(aad)
         return self._seal_envelope(plaintext, aad, self._wall_offset_ms + int(now * 1000))
+
+    def _take_anew(self) -> None:
+        """Another process rotated, and the transaction that asked for more messages saw it: take of the new key's."""
+        for _ in range(3):
+            self._begin_envelopes()
+            try:
+                self._take()
+            except KeyStateError as error:
+                refused = error
+            else:
+                return
+        raise refused
 
     def _begin_envelopes(self) -> None:
         ended = self._ended

@@ -13,7 +13,6 @@ from keystead.access.session import Session
 from keystead.audit.counts import Counts
 from keystead.audit.journal import Journal
 from keystead.clock import Clock
-from keystead.crypto.mac import same
 from keystead.crypto.material import KeyMaterial, random_bytes
 from keystead.errors import IntegrityError, KeysteadError, OperatorError, StoreBusy, StoreUnavailable
 from keystead.gate import Entry, Gate
@@ -24,11 +23,11 @@ from keystead.keys.use import CallerKeys, DataUse
 from keystead.node.fork import survive_forks
 from keystead.node.location import Location
 from keystead.node.recorder import Recorder, node_name
-from keystead.node.root import RootHolder, replaced
+from keystead.node.root import RootHolder
 from keystead.node.settings import Settings
 from keystead.node.shredding import ShredKeyFolder
 from keystead.node.ticker import Ticker
-from keystead.seal.provider import Slot, root_check
+from keystead.seal.provider import Slot
 from keystead.secrets.cache import ValueCache
 from keystead.secrets.model import Binder
 from keystead.secrets.read import SecretReader
@@ -142,9 +141,13 @@ class Node:
 
     @contextmanager
     def write(self, operation_id: str = "") -> Iterator[Any]:
-        """A transaction; the outbox rows that the disk has in the journal are cleared on the way."""
+        """A transaction; the outbox rows that the disk has in the journal are cleared on the way.
+
+        It begins with the data keys as they are now: nothing is stored under one that was destroyed a moment ago.
+        """
         moved = self.journal.confirmed()
         with self.store.write(operation_id=operation_id) as connection:
+            self._see_keys(SqliteStoreRow(connection).generations()[1])
             if moved:
                 AuditRows(connection).delete(moved)
             yield connection
@@ -175,8 +178,7 @@ class Node:
         row = SqliteStoreRow(transaction).get()
         if row is None:
             raise IntegrityError("the store row is gone", hint="restore a backup elsewhere")
-        if not same(root_check(self.root.root()), row.root_check):
-            raise replaced()
+        self.root.require(row.root_check)
         return row
 
     def data_use(self, session: Session, face: MutableMapping[str, Any]) -> DataUse:
@@ -274,18 +276,20 @@ class Node:
         live = [session.id for session in list(self.sessions.values()) if not session.ended]
         for session_id in SqliteRevocations(self.store.read()).among(live) if live else ():
             self.sessions[session_id].end()
+        self._see_keys(keys_generation)
+
+    def _see_keys(self, keys_generation: int) -> None:
         if keys_generation != self._keys_generation:
             self._see_root()
             self.ring.reload()
             self.caller_keys.drop()
+            self._end_periods()
             self._keys_generation = keys_generation
 
     def _see_root(self) -> None:
         row = SqliteStoreRow(self.store.read()).get()
-        if row is None or self.root.sealed or self.root.outdated or same(root_check(self.root.root()), row.root_check):
-            return
-        self.root.outdate()
-        self.notices.append(_ROOT_REPLACED)
+        if row is not None and not self.root.sealed and not self.root.keep_if(row.root_check):
+            self.notices = [*(notice for notice in self.notices if notice != _ROOT_REPLACED), _ROOT_REPLACED]
 
     def _tolerate(self, now: float) -> None:
         if self.stale_since is None:

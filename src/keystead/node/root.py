@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from keystead.crypto.aad import bind
+from keystead.crypto.mac import same
 from keystead.crypto.material import KeyMaterial
 from keystead.crypto.wrapping import unwrap_key, wrap_key
 from keystead.errors import DecryptionError, IntegrityError, Sealed
-from keystead.seal.root import audit_mac_key, audit_signing_seed, head_mac_key, wrapping_key
+from keystead.seal.root import audit_mac_key, audit_signing_seed, head_mac_key, root_check, wrapping_key
 
 
 def wrap_integrity_key(root: KeyMaterial, integrity: KeyMaterial, store_id: bytes) -> bytes:
@@ -55,13 +56,28 @@ class RootHolder:
             if material is not None:
                 material.forget()
 
-    def outdate(self) -> None:
-        """Forget a root key that is no longer the store's. What was unwrapped before can go on being used."""
+    def require(self, check: bytes) -> None:
+        """Return if the root key held here is the one that a store keeps this check value of.
+
+        Raises:
+            Sealed: it is another, or none is held.
+        """
+        if not same(root_check(self.root()), check):
+            raise replaced()
+
+    def keep_if(self, check: bytes) -> bool:
+        """Forget the root key if it is not the one of this check value; whether one is held afterwards.
+
+        What was unwrapped before can go on being used.
+        """
+        if self._root is not None and same(root_check(self._root), check):
+            return True
         former = (self._root, self._wrapping)
         self._root, self._wrapping, self.outdated = None, None, True
         for material in former:
             if material is not None:
                 material.forget()
+        return False
 
     def seal(self) -> None:
         """Overwrite the keys."""
