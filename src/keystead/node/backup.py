@@ -21,6 +21,7 @@ from keystead.crypto.mac import same
 from keystead.crypto.material import KeyMaterial, random_bytes
 from keystead.errors import (
     KeysteadError,
+    MasterKeyInvalid,
     OperatorError,
     StoreBusy,
     StoreExists,
@@ -89,7 +90,7 @@ def write_backup(node: Node, session: Session, to: Path, passphrase: str, *, shr
         UsageError: a weak passphrase. StoreExists: the file is there.
         FileUnavailable, StoreBusy, StoreUnavailable: nothing is left.
     """
-    require_strength(Passphrase(passphrase))
+    _require_passphrase(passphrase)
     with NewFile(to) as file, node.gate.read(session, "backup:create", "store", "backup_created") as detail:
         known = KnownBackup(str(to.absolute()), node.clock.now_ms(), node.shred_keys.path if shreddable else None)
         with _Snapshot(node, known) as content:
@@ -105,6 +106,14 @@ def write_backup(node: Node, session: Session, to: Path, passphrase: str, *, shr
         report = replace(_report(written), listed=content.listed)
         detail.update(path=known.path, form=manifest["form"], secrets=report.secrets, bytes=report.bytes)
         return report
+
+
+def _require_passphrase(text: str) -> None:
+    try:
+        passphrase = Passphrase(text)
+    except MasterKeyInvalid as error:
+        raise UsageError("the backup's passphrase cannot be used", why=error.why, hint="give another one") from None
+    require_strength(passphrase)
 
 
 class _Snapshot:

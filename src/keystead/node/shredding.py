@@ -106,7 +106,8 @@ class ShredKeyFolder:
                     os.fsync(handle)
                 finally:
                     os.close(handle)
-                path.unlink()
+                # Another process may be at the same key.
+                path.unlink(missing_ok=True)
             # Also where the file is gone already: a crash may have come before its removal was on the disk.
             if self._folder.is_dir():
                 sync_folder(self._folder)
