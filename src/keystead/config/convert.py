@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 import json
-import math
 import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from math import inf, isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -25,8 +25,8 @@ Convert: TypeAlias = "Callable[[str], Any]"
 BOOL_WORDS: Mapping[str, bool] = types.MappingProxyType(
     {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 )
-_INT = re.compile(r"[+-]?[0-9]{1,40}")
-_FLOAT = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
+_is_int = re.compile(r"\s*[+-]?[0-9]{1,40}\s*").fullmatch
+_is_float = re.compile(r"\s*[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?\s*").fullmatch
 
 
 class Json:
@@ -90,23 +90,23 @@ def _stripped(convert: Convert) -> Convert:
 
 
 def _to_bool(text: str) -> bool:
-    value = BOOL_WORDS.get(text.strip().lower())
+    value = BOOL_WORDS.get(text)
+    if value is None:
+        value = BOOL_WORDS.get(text.strip().lower())
     if value is None:
         raise UsageError("not a truth value", hint="write one of true, yes, on, 1, false, no, off, 0")
     return value
 
 
 def _to_int(text: str) -> int:
-    text = text.strip()
-    if not _INT.fullmatch(text):
+    if not _is_int(text):
         raise UsageError("not a whole number", hint="write digits only, such as 8080")
     return int(text)
 
 
 def _to_float(text: str) -> float:
-    text = text.strip()
-    value = float(text) if _FLOAT.fullmatch(text) else math.inf
-    if not math.isfinite(value):
+    value = float(text) if _is_float(text) else inf
+    if not isfinite(value):
         raise UsageError("not a number", hint="write it as 0.75 or 1e-3")
     return value
 

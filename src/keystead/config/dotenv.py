@@ -78,32 +78,32 @@ def assignments(text: str) -> list[Assignment]:
     Raises:
         ConfigurationError: a line that the grammar does not have; it is named by its number, never by what it holds.
     """
-    found = []
+    found, line = [], _LINE.match
     position = len(_BOM) if text.startswith(_BOM) else 0
     while position < len(text):
-        match = _LINE.match(text, position)
+        match = line(text, position)
         if match is None:
             raise _not_an_assignment(text, position)
-        if match["assigns"] is not None:
-            lead_end = match.end("lead")
-            start = max(text.rfind("\n", position, lead_end), text.rfind("\r", position, lead_end), position - 1) + 1
-            name = match["name"] or match["quoted_name"]
-            found.append(Assignment(name, _value(match), start, match.end(), match["single"] is not None))
-        position = match.end()
+        lead, quoted_name, name, assigns, single, double, plain = match.groups()
+        start, position = position, match.end()
+        if assigns is not None:
+            if lead:
+                start += max(lead.rfind("\n"), lead.rfind("\r")) + 1
+            value = _value(single, double, plain)
+            found.append(Assignment(name or quoted_name, value, start, position, single is not None))
     return found
 
 
-def _value(match: re.Match[str]) -> str:
-    plain, single, double = match["plain"], match["single"], match["double"]
-    if plain is not None:
-        comment = _COMMENT_IN_PLAIN.search(plain)
-        return (plain if comment is None else plain[: comment.start()]).rstrip()
-    if single is not None:
-        return _SINGLE_ESCAPE.sub(r"\1", single) if "\\" in single else single
+def _value(single: str | None, double: str | None, plain: str | None) -> str:
     if double is not None:
         return (
             _DOUBLE_ESCAPE.sub(lambda escape: _ESCAPED.get(escape[1], escape[1]), double) if "\\" in double else double
         )
+    if plain is not None:
+        comment = _COMMENT_IN_PLAIN.search(plain) if "#" in plain else None
+        return (plain if comment is None else plain[: comment.start()]).rstrip()
+    if single is not None:
+        return _SINGLE_ESCAPE.sub(r"\1", single) if "\\" in single else single
     return ""
 
 

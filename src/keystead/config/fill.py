@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from keystead.config.convert import Kind
 from keystead.config.ports import SecretSource
@@ -26,6 +26,14 @@ _DECLARE = (
 )
 
 Found = tuple[str, str, Any]  # source, what it was found under, value
+
+
+class Given(NamedTuple):
+    """What a field can be filled from, secrets aside; `overrides` by the field's name."""
+
+    overrides: Mapping[str, Any]
+    environment: Mapping[str, str]
+    env_file: EnvFile
 
 
 @dataclass(slots=True)
@@ -66,25 +74,55 @@ def fill(
     outcome = Outcome(env_file_found=env_file.found)
     if env_file.problem:
         outcome.problems[ENV_FILE] = env_file.problem
-    given = _by_field(schema, overrides, outcome)
-    found: dict[str, Found] = {}
-    for each in schema.fields:
-        if each.name in given:
-            found[each.name] = (OVERRIDES, each.name, given[each.name])
-            continue
-        text = environment.get(each.variable)
-        if text is not None and each.file_variable not in environment:
-            found[each.name] = (ENVIRONMENT, each.variable, text)
-        else:
-            _find_variable(each, environment, env_file, found, outcome)
-    held = None if secrets is None else _ask(schema, secrets, found)
-    values: dict[str, Any] = {}
-    for each in schema.fields:
-        if each.name not in outcome.problems:
-            _place(each, found.get(each.name), held, values, outcome)
+    given = Given(_by_field(schema, overrides, outcome), environment, env_file)
+    if secrets is None:
+        values = _without_secrets(schema, given, outcome)
+    else:
+        values = _with_secrets(schema, secrets, given, outcome)
     if not outcome.problems:
         _build(schema, values, outcome)
     return outcome
+
+
+def _without_secrets(schema: Schema, given: Given, outcome: Outcome) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    overrides, environment, env_file = given
+    sources, origins = outcome.sources, outcome.origins
+    filed = {} if env_file.unknown else env_file.values
+    for each, name, argument, variable, file_variable, convert in schema.lookups:
+        text, source = environment.get(variable), ENVIRONMENT
+        if text is None:
+            text, source = filed.get(variable), ENV_FILE
+        # What is no plain text of one variable takes the long way, and so does what does not convert: for its error.
+        if (
+            type(text) is str
+            and file_variable not in environment
+            and file_variable not in filed
+            and PREFIX not in text
+            and name not in overrides
+        ):
+            try:
+                values[argument] = text if convert is None else convert(text)
+            except UsageError:
+                pass
+            else:
+                sources[name] = source
+                origins[name] = variable
+                continue
+        found = _find(each, given, outcome)
+        if name not in outcome.problems:
+            _place(each, found, None, values, outcome)
+    return values
+
+
+def _with_secrets(schema: Schema, secrets: SecretSource, given: Given, outcome: Outcome) -> dict[str, Any]:
+    found = {each.name: _find(each, given, outcome) for each in schema.fields}
+    held = _ask(schema, secrets, found)
+    values: dict[str, Any] = {}
+    for each in schema.fields:
+        if each.name not in outcome.problems:
+            _place(each, found[each.name], held, values, outcome)
+    return values
 
 
 def _by_field(schema: Schema, overrides: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
@@ -100,10 +138,11 @@ def _by_field(schema: Schema, overrides: Mapping[str, Any], outcome: Outcome) ->
     return given
 
 
-def _find_variable(
-    declared: Field, environment: Mapping[str, str], env_file: EnvFile, found: dict[str, Found], outcome: Outcome
-) -> None:
-    for source, values in ((ENVIRONMENT, environment), (ENV_FILE, env_file.values)):
+def _find(declared: Field, given: Given, outcome: Outcome) -> Found | None:
+    """What the field is filled from, secrets aside; None where nothing is, or where it is a problem."""
+    if declared.name in given.overrides:
+        return OVERRIDES, declared.name, given.overrides[declared.name]
+    for source, values in ((ENVIRONMENT, given.environment), (ENV_FILE, given.env_file.values)):
         text, path = values.get(declared.variable), values.get(declared.file_variable)
         if text is None and path is None:
             continue
@@ -112,32 +151,24 @@ def _find_variable(
             problem = (
                 f"both {declared.variable} and {declared.file_variable} are set {_PLACES[source]}; set one of them"
             )
-        elif source == ENV_FILE and name in env_file.unknown:
+        elif source == ENV_FILE and name in given.env_file.unknown:
             problem = (
                 f"{name} in the .env file has a ${{...}} that nothing sets (between single quotes it stays as it is)"
             )
         else:
-            problem = _take(declared, source, name, (text, path), found)
-        if problem:
-            outcome.sources[declared.name], outcome.problems[declared.name] = source, problem
-        return
+            try:
+                return source, name, text if path is None else read_setting(path)
+            except UsageError as error:
+                problem = f"{name} {_PLACES[source]}: {_told(error)}"
+        outcome.sources[declared.name], outcome.problems[declared.name] = source, problem
+        return None
+    return None
 
 
-def _take(
-    declared: Field, source: str, name: str, given: tuple[str | None, str | None], found: dict[str, Found]
-) -> str:
-    text, path = given
-    try:
-        found[declared.name] = (source, name, text if path is None else read_setting(path))
-    except UsageError as error:
-        return f"{name} {_PLACES[source]}: {_told(error)}"
-    return ""
-
-
-def _ask(schema: Schema, secrets: SecretSource, found: Mapping[str, Found]) -> Held:
+def _ask(schema: Schema, secrets: SecretSource, found: Mapping[str, Found | None]) -> Held:
     names: dict[str, None] = {}
     for each in schema.fields:
-        source, _, value = found.get(each.name, (MISSING, "", None))
+        source, _, value = found[each.name] or (MISSING, "", None)
         if source != OVERRIDES:
             names[each.secret] = None
         if isinstance(value, str) and value.startswith(PREFIX):
@@ -217,11 +248,7 @@ def _resolved(text: str, declared: Field, held: Held | None, outcome: Outcome) -
 def _converted(declared: Field, value: object) -> Any:
     kind = declared.kind
     if isinstance(value, str):
-        if declared.convert is None:
-            return value
-        if kind.wrap is None or (kind.optional and not value):
-            return declared.convert(value)
-        return kind.wrap(SecretValue(value, name=declared.variable))
+        return value if declared.convert is None else declared.convert(value)
     if isinstance(value, SecretValue):
         if kind.wrap is None:
             raise UsageError(_DECLARE.format(words=kind.words))

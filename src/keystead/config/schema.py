@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from keystead.config.convert import Convert, Json, Kind, kind_of
 from keystead.config.declare import From, Public
@@ -33,7 +33,8 @@ class Field:
     """One field: `argument` is its name for the schema's constructor, `variable` its environment variable.
 
     `secret` is the secret to ask for, `bound` whether the schema names it; `file_variable` is "" where another field
-    has that variable for its own. `default` is a function, or MISSING where the schema itself has one or none.
+    has that variable for its own. `convert` makes the field's value of a setting's text (None: the text is the value).
+    `default` is a function, or None where the schema itself has one or none.
     """
 
     name: str
@@ -49,12 +50,19 @@ class Field:
     default: Callable[[], Any] | None = None
 
 
+Lookup: TypeAlias = "tuple[Field, str, str, str, str, Convert | None]"  # name, argument, variables, convert
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The fields of a dataclass or of a pydantic model, and how an instance is built from their values."""
+    """The fields of a dataclass or of a pydantic model, and how an instance is built from their values.
+
+    `lookups` has of each field, in order, what most loads need of it.
+    """
 
     name: str
     fields: tuple[Field, ...]
+    lookups: tuple[Lookup, ...]
     by_name: Mapping[str, Field]
     variables: Mapping[bytes, str]
     build: Callable[[dict[str, Any]], Any]
@@ -146,6 +154,7 @@ def _settle(schema: type, declared: list[Declared], build: Callable[[dict[str, A
     return Schema(
         name=schema.__name__,
         fields=fields,
+        lookups=_lookups(fields),
         by_name={**{field.variable: field for field in fields}, **{field.name: field for field in fields}},
         variables={os.fsencode(name): name for name in variables},
         build=build,
@@ -172,11 +181,26 @@ def _field(schema: str, declared: Declared, marks: list[Any], taken: Mapping[str
         secret=secret or variable,
         bound=secret is not None,
         kind=kind,
-        convert=kind.convert,
+        convert=_convert(kind, variable),
         public=public,
         required=declared.required,
         default=_secret_default(declared, kind),
     )
+
+
+def _lookups(fields: tuple[Field, ...]) -> tuple[Lookup, ...]:
+    return tuple((each, each.name, each.argument, each.variable, each.file_variable, each.convert) for each in fields)
+
+
+def _convert(kind: Kind, variable: str) -> Convert | None:
+    convert, wrap = kind.convert, kind.wrap
+    if wrap is None or convert is None:
+        return convert
+
+    def wrapped(text: str) -> Any:
+        return convert(text) if kind.optional and not text else wrap(SecretValue(text, name=variable))
+
+    return wrapped
 
 
 def _secret_default(declared: Declared, kind: Kind) -> Callable[[], Any] | None:
@@ -233,6 +257,7 @@ def untyped_schema(name: str) -> Schema:
     return Schema(
         name="configuration",
         fields=(field,),
+        lookups=_lookups((field,)),
         by_name={variable: field, name: field},
         variables={os.fsencode(each): each for each in (variable, field.file_variable)},
         build=lambda values: values[name],

@@ -12,6 +12,7 @@ from keystead.config.dotenv import assignments
 from keystead.errors import ConfigurationError, UsageError
 
 MAX_FILE_SIZE = 1024 * 1024
+_USUAL_SIZE = 16 * 1024  # room for a whole MiB costs more than reading a usual file
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -20,9 +21,15 @@ def environment(env: Mapping[str, str] | None, variables: Mapping[bytes, str]) -
     """The variables among these that are set; `env` itself where one is given, else the process's at this moment."""
     if env is not None:
         return env
-    # asking the process's environment for a name that is not there costs more than listing all names
-    present = variables.keys() & set(os.environb)
-    return {name: os.environ[name] for name in map(variables.__getitem__, present)}
+    table, text = _environment_table(), os.fsdecode
+    return {variables[key]: text(table[key]) for key in variables.keys() & table.keys()}
+
+
+def _environment_table() -> Mapping[bytes, bytes]:
+    # os.environ is Python code around a dictionary, and listing it costs more than all the rest of a load; where that
+    # dictionary is not to be had, it is listed all the same.
+    table = getattr(os.environb, "_data", None)
+    return table if isinstance(table, dict) else os.environb
 
 
 def whole_environment(env: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -101,7 +108,9 @@ def read_setting(path: str) -> str:
 def _text(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_SIZE + 1)
+            data = file.read(_USUAL_SIZE)
+            if len(data) == _USUAL_SIZE:
+                data += file.read(MAX_FILE_SIZE + 1 - _USUAL_SIZE)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
