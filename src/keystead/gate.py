@@ -11,9 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from enum import Enum
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from keystead.errors import AuditUnavailable, Denied, KeysteadError, OutcomeUnknown, SessionEnded
+
+
+class WouldWait(Enum):
+    """The type of `WOULD_WAIT`."""
+
+    WOULD_WAIT = "would wait"
+
+
+WOULD_WAIT: Final = WouldWait.WOULD_WAIT
+"""What a non-waiting attempt gives where store, log or another thread may have to be waited for."""
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)

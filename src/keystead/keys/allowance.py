@@ -42,6 +42,15 @@ class Allowance:
         if number > self._refill_from:
             self._beyond_half(number)
 
+    def try_take(self) -> bool:
+        """Use up one message, if there is one without asking the store; whether there was."""
+        number = self._next()
+        if number > self._end:
+            return False
+        if number > self._refill_from:
+            self._beyond_half(number)
+        return True
+
     def _beyond_half(self, number: int) -> None:
         if number <= self._end:
             # Whoever holds the lock is asking the store already; nobody waits for that before the block is at its end.

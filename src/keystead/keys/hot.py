@@ -9,7 +9,7 @@ is looked up shows in the figures.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from keystead.audit.counts import Counts, UseCounter
 from keystead.crypto.aad import AAD, canonical_aad
@@ -18,16 +18,10 @@ from keystead.crypto.material import random_nonce
 from keystead.errors import UsageError
 
 
-class Crypt(Protocol):
-    """Encryption or decryption of one message."""
-
-    def __call__(self, data: bytes, *, aad: AAD = None) -> bytes: ...
-
-
 class Hot(NamedTuple):
     """A function for one period, and what ends the period early."""
 
-    crypt: Crypt
+    crypt: Callable[..., bytes]
     end: Callable[[], None]
 
 
@@ -82,13 +76,13 @@ def hot_decrypt(key: MessageKey, period: Period, slow: Slow) -> Hot:
     monotonic, until, counts, counter = period
     tick, resume = counter.tick, counts.resume
 
-    def decrypt(data: bytes, *, aad: AAD = None) -> bytes:
-        if data[:PREFIX_LENGTH] != prefix or monotonic() >= until or len(data) < OVERHEAD:
-            return slow(data, aad)
+    def decrypt(blob: bytes, *, aad: AAD = None) -> bytes:
+        if blob[:PREFIX_LENGTH] != prefix or monotonic() >= until or len(blob) < OVERHEAD:
+            return slow(blob, aad)
         tick()
         if not counter.open:
             resume(counter)
-        header = data[:HEADER_LENGTH]
+        header = blob[:HEADER_LENGTH]
         if aad is None:
             bound = header
         else:
@@ -97,10 +91,10 @@ def hot_decrypt(key: MessageKey, period: Period, slow: Slow) -> Hot:
             except TypeError:
                 bound = header + canonical_aad(aad)
         try:
-            return cipher(header[PREFIX_LENGTH:], data[HEADER_LENGTH:], bound)
+            return cipher(header[PREFIX_LENGTH:], blob[HEADER_LENGTH:], bound)
         except Exception:
             # Whatever it was, the slow way meets it again, says what it is and records it.
-            return slow(data, aad)
+            return slow(blob, aad)
 
     def end() -> None:
         nonlocal until

@@ -19,7 +19,7 @@ from keystead.crypto.compact import OVERHEAD, MessageKey, check_form
 from keystead.crypto.envelope import Envelope, EnvelopeKey, parse
 from keystead.crypto.purpose import Purpose
 from keystead.errors import DataError, KeyStateError, KeysteadError, UsageError
-from keystead.gate import Gate, Session
+from keystead.gate import WOULD_WAIT, Gate, Session, WouldWait
 from keystead.keys.allowance import Allowance
 from keystead.keys.hot import Hot, Period, hot_decrypt, hot_encrypt, not_bytes
 from keystead.keys.lifecycle import Use
@@ -29,6 +29,7 @@ from keystead.keys.ring import KeyRing
 
 PERIOD_SECONDS: Final = 1.0
 SALT_SECONDS: Final = 3600.0
+SHORT: Final = 64 * 1024
 T = TypeVar("T")
 
 
@@ -173,6 +174,14 @@ class DataUse:
         self._hot_ends.append(hot.end)
         self._face[name] = hot.crypt
 
+    def try_encrypt(self, data: bytes, aad: AAD = None) -> bytes | WouldWait:
+        """The same within a period, for data that is encrypted in no time."""
+        counter = self._encrypted
+        if self._monotonic() >= self._encrypt_until or not counter.open or type(data) is not bytes or len(data) > SHORT:
+            return WOULD_WAIT
+        counter.use()
+        return self._seal(data, canonical_aad(aad))
+
     def decrypt(self, blob: bytes, aad: AAD = None) -> bytes:
         """The plaintext of a compact ciphertext.
 
@@ -226,6 +235,20 @@ class DataUse:
         openers[key.prefix] = (key.open, counter)
         return plaintext
 
+    def try_decrypt(self, blob: bytes, aad: AAD = None) -> bytes | WouldWait:
+        """The same within a period, where a key is at hand; what does not open is for `decrypt` to refuse."""
+        if self._monotonic() >= self._open_until or type(blob) is not bytes or not OVERHEAD <= len(blob) <= SHORT:
+            return WOULD_WAIT
+        known = self._openers.get(blob[:60])
+        if known is None or not known[1].open:
+            return WOULD_WAIT
+        try:
+            plaintext = known[0](blob, canonical_aad(aad))
+        except DataError:
+            return WOULD_WAIT
+        known[1].use()
+        return plaintext
+
     def _refused(self, error: KeysteadError) -> NoReturn:
         self._gate.failed(self._session, "data-key/*", "decryption_failed", error)
         raise error
@@ -253,6 +276,14 @@ class DataUse:
             aad = canonical_aad(aad)
         return self._seal_envelope(plaintext, aad, self._wall_offset_ms + int(now * 1000))
 
+    def try_seal_envelope(self, plaintext: bytes, aad: AAD = None) -> Envelope | WouldWait:
+        """The same within a period, while messages are left that need not be asked for."""
+        now = self._monotonic()
+        if now >= self._envelope_until or not self._sealed.open or len(plaintext) > SHORT or not self._try_take():
+            return WOULD_WAIT
+        self._sealed.use()
+        return self._seal_envelope(plaintext, canonical_aad(aad), self._wall_offset_ms + int(now * 1000))
+
     def _take_anew(self) -> None:
         """Another process rotated, and the transaction that asked for more messages saw it: take of the new key's."""
         for _ in range(3):
@@ -270,7 +301,7 @@ class DataUse:
         until = self._begin("data:encrypt")
         key, allowance = self._keys.envelopes()
         self._sealed = self._counter("data_encrypted", key.key_id)
-        self._take = allowance.take
+        self._take, self._try_take = allowance.take, allowance.try_take
         # One clock serves both the period and the timestamp, which decides nothing.
         self._wall_offset_ms = self._now_ms() - int(self._monotonic() * 1000)
         self._seal_envelope = key.seal
@@ -309,6 +340,24 @@ class DataUse:
         except KeysteadError as error:
             self._refused(error)
 
+    def try_open_envelope(
+        self, envelope: Mapping[str, Any] | str | bytes, aad: AAD = None, *, require_aad: bool = False
+    ) -> bytes | WouldWait:
+        """The same within a period, where a key is at hand; what does not open is for `open_envelope` to refuse."""
+        text = envelope.get("ciphertext") if isinstance(envelope, Mapping) else envelope
+        if self._monotonic() >= self._open_until or (aad is None and require_aad) or not _is_short(text):
+            return WOULD_WAIT
+        try:
+            parts = parse(envelope)
+            known = self._envelope_openers.get((parts[0], aad is None))
+            if known is None or not known[1].open:
+                return WOULD_WAIT
+            plaintext = known[0].open(parts, None if aad is None else canonical_aad(aad))
+        except DataError:
+            return WOULD_WAIT
+        known[1].use()
+        return plaintext
+
     def _first_envelope(self, key_id: str, unchecked: bool) -> tuple[EnvelopeKey, UseCounter]:
         ring, openers = self._keys.ring, self._envelope_openers
         key = ring.envelope_key(ring.by_id(key_id), Use.PROCESS)
@@ -316,3 +365,8 @@ class DataUse:
         entry = (key, self._counter("data_decrypted", target))
         openers[(key_id, unchecked)] = entry
         return entry
+
+
+def _is_short(data: object) -> bool:
+    """Whether it is bytes or text that a cipher is done with before a thread would have been found for it."""
+    return isinstance(data, bytes | str) and len(data) <= SHORT

@@ -91,4 +91,6 @@ def connect(
         prompt=prompt,
         accept_rollback=accept_rollback,
     )
-    return Connection(kms.initialize(), cache_ttl)
+    connection = Connection(kms, cache_ttl)
+    kms.initialize()
+    return connection

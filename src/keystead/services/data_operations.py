@@ -10,6 +10,7 @@ from keystead.crypto.aad import AAD
 from keystead.crypto.compact import TEXT_PREFIX, from_text
 from keystead.crypto.envelope import Envelope, parse
 from keystead.errors import UsageError
+from keystead.gate import WouldWait
 from keystead.keys.stream import decrypt_stream, encrypt_stream
 from keystead.services.session_face import SessionFace
 
@@ -55,11 +56,7 @@ class DataOperations(SessionFace):
             KeyExhausted: no message is left under the data key, and the store cannot be asked for more.
             UsageError, SessionEnded, Denied, AuditUnavailable.
         """
-        if isinstance(plaintext, str):
-            plaintext = plaintext.encode()
-        elif not isinstance(plaintext, bytes):
-            raise UsageError("plaintext must be text or bytes")
-        return self._use.seal_envelope(plaintext, aad)
+        return self._use.seal_envelope(_as_bytes(plaintext), aad)
 
     @overload
     def decrypt_data(
@@ -95,13 +92,29 @@ class DataOperations(SessionFace):
             DataKeyNotFound: the envelope was made by another store.
             UsageError: an AAD is required and missing, or the plaintext is not text of that encoding.
         """
-        plaintext = self._use.open_envelope(envelope, aad, require_aad=require_aad)
-        if encoding is None:
-            return plaintext
-        try:
-            return plaintext.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
-            raise UsageError(f"the plaintext is not {encoding} text", hint="pass encoding=None for bytes") from None
+        return _decoded(self._use.open_envelope(envelope, aad, require_aad=require_aad), encoding)
+
+    # What `keystead.aio` asks first: the answer, or WOULD_WAIT.
+
+    def _try_encrypt(self, data: bytes, *, aad: AAD = None) -> bytes | WouldWait:
+        return self._use.try_encrypt(data, aad)
+
+    def _try_decrypt(self, blob: bytes, *, aad: AAD = None) -> bytes | WouldWait:
+        return self._use.try_decrypt(blob, aad)
+
+    def _try_encrypt_data(self, plaintext: str | bytes, *, aad: AAD = None) -> Envelope | WouldWait:
+        return self._use.try_seal_envelope(_as_bytes(plaintext), aad)
+
+    def _try_decrypt_data(
+        self,
+        envelope: Mapping[str, Any] | str | bytes,
+        *,
+        aad: AAD = None,
+        encoding: str | None = "utf-8",
+        require_aad: bool = False,
+    ) -> str | bytes | WouldWait:
+        plaintext = self._use.try_open_envelope(envelope, aad, require_aad=require_aad)
+        return plaintext if isinstance(plaintext, WouldWait) else _decoded(plaintext, encoding)
 
     def reencrypt(self, x: bytes | str | Mapping[str, Any], *, aad: AAD = None, to: Format | None = None) -> Any:
         """The same plaintext under the active data key, in the format of `x` unless `to` names one.
@@ -148,3 +161,23 @@ class DataOperations(SessionFace):
             EnvelopeError, DecryptionError, KeyStateError, FileUnavailable.
         """
         return decrypt_stream(self._node.gate, self._node.ring, self._session, (source, target), aad)
+
+
+def _as_bytes(plaintext: str | bytes) -> bytes:
+    if isinstance(plaintext, bytes):
+        return plaintext
+    if not isinstance(plaintext, str):
+        raise UsageError("plaintext must be text or bytes")
+    try:
+        return plaintext.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the plaintext is no text that UTF-8 can hold", hint="encrypt it as bytes") from None
+
+
+def _decoded(plaintext: bytes, encoding: str | None) -> str | bytes:
+    if encoding is None:
+        return plaintext
+    try:
+        return plaintext.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        raise UsageError(f"the plaintext is not {encoding} text", hint="pass encoding=None for bytes") from None

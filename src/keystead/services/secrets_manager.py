@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from keystead.audit.counts import UseCounter
 from keystead.clock import parse_duration
 from keystead.errors import KeysteadError, SecretNotFound, StoreBusy, StoreUnavailable, UsageError
+from keystead.gate import WOULD_WAIT, WouldWait
 from keystead.keys.use import PERIOD_SECONDS
 from keystead.node.node import Node
 from keystead.node.settings import environment
@@ -131,6 +132,14 @@ class SecretsManager:
             if default is MISSING:
                 raise
             return default
+
+    def _try_get_secret(self, name: str) -> SecretValue | WouldWait:
+        """What `keystead.aio` asks first: the value, where nothing need be checked or waited for."""
+        hot = self._hot.get(name)
+        if hot is None or not hot[2].open or self._monotonic() >= hot[1]:
+            return WOULD_WAIT
+        hot[2].use()
+        return hot[0]
 
     def _read(self, reference: Reference) -> SecretValue:
         node, session = self._watch(), self.kms._session

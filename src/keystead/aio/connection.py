@@ -1,0 +1,115 @@
+"""What `keystead.aio.connect()` gives: the async services on one store, opened together and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from keystead.aio.config_loader import ConfigLoader
+from keystead.aio.kms import KMSService
+from keystead.aio.secrets_manager import SecretsManager
+from keystead.clock import Clock
+from keystead.node.settings import Settings
+from keystead.seal.credential import Credential
+from keystead.services import connection
+
+T = TypeVar("T")
+
+
+class Connection:
+    """An open store: `.kms`, `.secrets`, `.config(Schema)`, `.config_loader(Schema)`. An async context manager."""
+
+    def __init__(self, kms: KMSService, cache_ttl: float | timedelta | str = 300) -> None:
+        self.kms = kms
+        self.secrets = SecretsManager(kms, cache_ttl)
+        self._sync = connection.Connection(kms._sync, cache_ttl)
+        self._sync.secrets = self.secrets._sync
+
+    def config_loader(
+        self,
+        schema: type[T] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+        env_file: str | Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> ConfigLoader[Any]:
+        """A loader whose loading is recorded here; `load(connection.secrets)` fills it."""
+        sync = self._sync.config_loader(schema, env=env, env_file=env_file, overrides=overrides)
+        return ConfigLoader.__new__(ConfigLoader)._over(sync)
+
+    async def config(self, schema: type[T], **sources: Any) -> T:
+        """The loaded instance of a schema; `sources` are the keyword arguments of `config_loader`."""
+        loaded: T = await self.config_loader(schema, **sources).load(self.secrets)
+        return loaded
+
+    async def close(self) -> None:
+        """Close the services and the store. Closing again changes nothing."""
+        await self.kms.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class Connecting:
+    """A store that is opened when this is awaited or entered; nothing is done before."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __await__(self) -> Generator[Any, None, Connection]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Connection:
+        return await self._open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.close()
+
+    async def _open(self) -> Connection:
+        opening = asyncio.ensure_future(self._connection.kms.initialize())
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on opening, and nobody else would close what it opened.
+            await asyncio.gather(opening, return_exceptions=True)
+            await self._connection.close()
+            raise
+        return self._connection
+
+
+def connect(
+    url: str | Path | None = None,
+    *,
+    master_key: str | Credential | None = None,
+    principal: str | None = None,
+    cache_ttl: float | timedelta | str = 300,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    prompt: Callable[[], str] | None = None,
+    accept_rollback: bool = False,
+) -> Connecting:
+    """Open a store: `async with connect() as store`, or `store = await connect()`.
+
+    Arguments and errors as for `keystead.connect`.
+    """
+    kms = KMSService(
+        url,
+        master_key=master_key,
+        principal=principal,
+        settings=settings,
+        clock=clock,
+        prompt=prompt,
+        accept_rollback=accept_rollback,
+    )
+    return Connecting(Connection(kms, cache_ttl))
