@@ -273,3 +273,15 @@ def test_uses_are_counted_and_never_too_low(kms: KMSService) -> None:
         kms.decrypt(kms.encrypt(b"x"))
     assert kms.node.operations(kms.session_id) >= 100
     assert kms.get_status().operations_by_session[kms.session_id] >= 100
+
+
+def test_arguments_may_be_named_however_often_a_call_is_made(kms: KMSService) -> None:
+    for _ in range(3):
+        blob = kms.encrypt(data=b"x", aad="a")
+        assert kms.decrypt(blob=blob, aad="a") == b"x"
+        assert kms.decrypt_data(envelope=kms.encrypt_data(plaintext="x")) == "x"
+
+
+def test_text_that_utf_8_cannot_hold_is_refused(kms: KMSService) -> None:
+    with pytest.raises(UsageError, match="UTF-8"):
+        kms.encrypt_data("\ud800")
