@@ -36,15 +36,19 @@ def tail(folder: Path, count: int) -> list[LogEntry]:
     return heapq.nlargest(count, found, key=_order)[::-1]
 
 
-def follow(folder: Path, stop: threading.Event) -> Iterator[LogEntry]:
-    """The records that are written from now on, merged by time as they come, until `stop` is set."""
+def follow(folder: Path, stop: threading.Event, *, count: int = 0) -> Iterator[LogEntry]:
+    """The last `count` records, then those that are written from now on, merged by time as they come, until `stop` is
+    set. None is left out in between, and none is given twice."""
     cursors: dict[str, _Cursor] = {chain: _Cursor(folder / chain, at_end=True) for chain in chain_names(folder)}
+    shown = tail(folder, count)
+    yield from shown
+    known = {(entry.chain, entry.index) for entry in shown}
     while not stop.is_set():
         fresh: list[LogEntry] = []
         for chain in chain_names(folder):
             cursor = cursors.setdefault(chain, _Cursor(folder / chain, at_end=False))
             fresh += [entry for data in cursor.new_lines() if (entry := _entry(chain, data))]
-        yield from sorted(fresh, key=_order)
+        yield from (entry for entry in sorted(fresh, key=_order) if (entry.chain, entry.index) not in known)
         if not fresh:
             stop.wait(POLL_SECONDS)
 

@@ -7,67 +7,76 @@ from pathlib import Path
 import click
 
 from keystead.cli import entry, output
-from keystead.cli.main import Context, json_option, pass_context
+from keystead.cli.context import Context, global_options, pass_context
 
-_PASSPHRASE_FILE = click.option(
-    "--passphrase-file", type=click.Path(path_type=Path), help="Take the passphrase from this file."
-)
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@_PASSPHRASE_FILE
-@json_option
-@pass_context
-def backup(context: Context, file: Path, passphrase_file: Path | None) -> None:
-    """Write the whole store to one new encrypted FILE, verified after writing.
-
-    The passphrase opens it without any other key: keep it apart from the file.
-    """
-    with context.connect() as store:
-        text = entry.passphrase(f"the backup {file.name}", file=passphrase_file, confirm=True)
-        report = store.kms.backup(file, passphrase=text)
-    if context.json:
-        output.as_json("backup/1", file=str(file.absolute()), **report.as_dict())
-    else:
-        context.say(
-            f"{file.absolute()}: {report.secrets} secrets, {report.versions} versions, {report.data_keys} data keys, "
-            f"{report.bytes} bytes, read back and verified"
-        )
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--into", default=".", type=click.Path(path_type=Path, file_okay=False), help="The folder of the new store."
-)
-@_PASSPHRASE_FILE
-@json_option
+@click.argument("file", type=_FILE)
+@click.option("--shreddable", is_flag=True, help="Let the file open only together with the store's shred keys.")
+@entry.passphrase_options
+@global_options
 @pass_context
-def restore(context: Context, file: Path, into: Path, passphrase_file: Path | None) -> None:
-    """Restore a backup FILE into a new store in --into (default: here), or one that never held a secret.
+def backup(
+    context: Context, file: Path, shreddable: bool, passphrase_file: str | None, passphrase_fd: int | None
+) -> None:
+    """Write the whole store to one new encrypted FILE, and verify what was written.
 
-    The new store's master key is found or made as by `keystead init`; the old store's keys do not open it.
+    The passphrase alone opens it: keep it apart from the file. A shreddable backup needs the store's folder of shred
+    keys too, and what is under a data key that is destroyed later is gone from it as well.
     """
-    from keystead.errors import StoreExists
-    from keystead.node.backup_file import read_backup
-    from keystead.node.location import FOLDER
-    from keystead.services.connection import connect
-    from keystead.services.setup import make_store
+    from keystead.services.setup import require_absent
 
-    text = entry.passphrase(f"the backup {file.name}", file=passphrase_file, confirm=False)
-    read_backup(file, text).root.seal()
-    into.mkdir(parents=True, exist_ok=True)
-    try:
-        made = make_store(into, with_kit=False)
-        source = made.key_source
-    except StoreExists:
-        source = "where keystead found it"
-    with connect(into / FOLDER) as store:
-        report = store.kms.restore(file, passphrase=text)
+    require_absent(file)
+    with context.kms() as kms:
+        text = entry.passphrase("the backup", file=passphrase_file, descriptor=passphrase_fd, confirm=True)
+        report = kms.backup(file, passphrase=text, shreddable=shreddable)
     if context.json:
-        output.as_json("restore/1", folder=str((into / FOLDER).absolute()), key=source, **report.as_dict())
+        output.document("backup/1", file=str(file.absolute()), **report.as_dict())
         return
-    context.say(f"{(into / FOLDER).absolute()}: {report.secrets} secrets, {report.versions} versions restored")
-    context.say(f"key        {source}")
-    context.say("next       keystead slots add --recovery-file PATH: a restored store has one key slot")
+    held = f"{report.secrets} secrets in {report.versions} versions, and {report.data_keys} data keys"
+    context.say(f"{file.absolute()} holds {held}; it was read back and verified")
+    if not report.listed:
+        context.say("note: the store could not be written, so that it does not know of this backup")
+
+
+@click.command()
+@click.argument("file", type=_FILE)
+@click.option("--into", type=_FOLDER, metavar="DIR", help="Restore into DIR/.keystead.")
+@click.option("--shred-keys", type=_FOLDER, metavar="DIR", help="The shred keys of the store that wrote the backup.")
+@entry.passphrase_options
+@global_options
+@pass_context
+def restore(
+    context: Context,
+    file: Path,
+    into: Path | None,
+    shred_keys: Path | None,
+    passphrase_file: str | None,
+    passphrase_fd: int | None,
+) -> None:
+    """Restore a backup FILE into a new store (default: .keystead/ here), or one that never held a secret.
+
+    The store opens by its own key, which is found or made as by `keystead init`: the former store's keys do not open
+    it. A damaged file, another passphrase, or a store that holds secrets changes nothing.
+    """
+    from keystead.services.setup import place, restore_store
+
+    text = entry.passphrase("the backup", file=passphrase_file, descriptor=passphrase_fd, confirm=False)
+    location = place(into, context.store)
+    restored = restore_store(file, text, location, shred_keys=shred_keys, prompt=entry.passphrase_prompt())
+    if context.json:
+        output.document(
+            "restore/1", database=str(restored.database), key=restored.key_source, **restored.report.as_dict()
+        )
+        return
+    report = restored.report
+    context.say(f"{restored.database} holds {report.secrets} secrets in {report.versions} versions")
+    if report.destroyed_keys:
+        lost = f"{report.destroyed_versions} versions under {report.destroyed_keys} destroyed data keys"
+        context.say(f"{lost} could not be restored")
+    context.say(f"its key is {restored.key_source}")
+    if restored.is_new:
+        context.say("next: keystead slots add --recovery-file FILE, since it has one key slot")

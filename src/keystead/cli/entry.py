@@ -2,93 +2,164 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO, Final
 
 import click
 
+from keystead.cli import output
 from keystead.errors import FileUnavailable, UsageError
-from keystead.node.settings import environment
-from keystead.seal.providers.passphrase import Passphrase
-from keystead.secrets.model import MAX_VALUE_BYTES
 
-LIMIT = MAX_VALUE_BYTES + 2
+VALUE_LIMIT: Final = 64 * 1024 + 2
+"""Bytes that are read of a value: enough to see that it is too long."""
+_PASSPHRASE_LIMIT: Final = 8_192
+STDIN: Final = "-"
 
 
-def value(name: str, *, from_file: str | None, keep_newline: bool, as_bytes: bool) -> str | bytes:
+def stdin() -> BinaryIO:
+    """Standard input as bytes.
+
+    Raises:
+        UsageError: it is closed.
+    """
+    if sys.stdin is None:
+        raise UsageError("stdin is closed", hint="give --from-file FILE, or something on stdin")
+    return sys.stdin.buffer
+
+
+def value(what: str, *, from_file: str | None, keep_newline: bool, as_bytes: bool) -> str | bytes:
     """A secret's value: from a file, from stdin, or asked for twice on a terminal. One newline at the end is dropped.
 
     Raises:
         UsageError: nothing came, or it is not text and `as_bytes` was not given.
         FileUnavailable: the file cannot be read.
     """
-    if from_file not in (None, "-"):
-        try:
-            with Path(str(from_file)).open("rb") as file:
-                data = file.read(LIMIT)
-        except OSError as error:
-            raise FileUnavailable(f"cannot read {Path(str(from_file)).absolute()}", why=error.strerror or "") from None
-    elif sys.stdin.isatty() and from_file is None:
-        return str(click.prompt(f"Value of {name}", hide_input=True, confirmation_prompt=True, err=True))
+    if from_file not in (None, STDIN):
+        data = read_file(Path(str(from_file)), VALUE_LIMIT)
+    elif from_file is None and output.is_terminal(sys.stdin):
+        text = str(click.prompt(what, hide_input=True, confirmation_prompt=True, err=True))
+        return text.encode() if as_bytes else text
     else:
-        data = sys.stdin.buffer.read(LIMIT)
-    if not keep_newline and not as_bytes:
-        data = data.removesuffix(b"\n").removesuffix(b"\r") if data.endswith(b"\n") else data
+        data = stdin().read(VALUE_LIMIT)
     if as_bytes:
         return data
+    if not keep_newline:
+        data = data.removesuffix(b"\n")
     try:
         return data.decode()
     except UnicodeDecodeError:
-        raise UsageError("the value is not UTF-8 text", hint="give --bytes to store it as bytes") from None
+        pass  # raised below, outside: the error of the codec holds the value
+    raise UsageError("the value is not UTF-8 text", hint="give --bytes to store it as bytes")
 
 
-def passphrase(what: str, *, file: Path | None, confirm: bool) -> str:
-    """A passphrase from a file, or asked for on a terminal.
+def read_file(path: Path, limit: int) -> bytes:
+    """At most `limit` bytes of a file. Raises FileUnavailable."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise FileUnavailable(f"cannot read {path.absolute()}", why=why, hint="check the path") from None
+
+
+def passphrase_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--passphrase-file and --passphrase-fd."""
+    file = click.option(
+        "--passphrase-file", metavar="FILE", help="Take the passphrase from this private file (-: stdin)."
+    )
+    descriptor = click.option(
+        "--passphrase-fd", type=click.IntRange(0, 999_999), metavar="N", help="Take it from this open descriptor."
+    )
+    return file(descriptor(command))
+
+
+def passphrase(what: str, *, file: str | None, descriptor: int | None = None, confirm: bool) -> str:
+    """A passphrase from a file that nobody else may read, from a descriptor, or asked for on a terminal.
 
     Raises:
-        UsageError: there is no terminal and no file. FileUnavailable: the file cannot be read.
+        UsageError: there is no terminal, and nothing else was given.
+        FileUnavailable, MasterKeyInvalid: it cannot be read, or others can read it.
     """
+    if file is not None and descriptor is not None:
+        raise UsageError("--passphrase-file and --passphrase-fd contradict each other", hint="give one of them")
+    if file == STDIN or descriptor is not None:
+        return _passphrase_text(_read_all(0 if descriptor is None else descriptor))
     if file is not None:
-        try:
-            text = file.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise FileUnavailable(f"cannot read {file.absolute()}", why=type(error).__name__) from None
-        return text.removesuffix("\n")
-    if not sys.stdin.isatty():
-        raise UsageError(f"there is no terminal to ask for {what}", hint="give --passphrase-file FILE")
+        from keystead.seal.private_file import read_private
+
+        data = read_private(Path(file), limit=_PASSPHRASE_LIMIT)
+        if data is None:
+            raise FileUnavailable(f"there is no file {Path(file).absolute()}", hint="check the path")
+        return _passphrase_text(data)
+    if not output.is_terminal(sys.stdin):
+        raise UsageError(
+            f"there is no terminal to ask for the passphrase of {what}",
+            hint="give --passphrase-file FILE or --passphrase-fd N",
+        )
     return str(click.prompt(f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True))
 
 
-def prompt_passphrase() -> str:
-    """Asks for the passphrase that opens the store."""
-    return str(click.prompt("Passphrase of the store", hide_input=True, err=True))
+def _read_all(descriptor: int) -> bytes:
+    data = b""
+    try:
+        while len(data) <= _PASSPHRASE_LIMIT and (part := os.read(descriptor, _PASSPHRASE_LIMIT)):
+            data += part
+    except OSError as error:
+        raise FileUnavailable(f"descriptor {descriptor} cannot be read", why=error.strerror or "") from None
+    return data
 
 
-def prompt_or_none() -> object:
-    """What asks for the store's passphrase, where somebody can answer."""
-    return prompt_passphrase if sys.stdin.isatty() and sys.stderr.isatty() else None
+def _passphrase_text(data: bytes) -> str:
+    if len(data) > _PASSPHRASE_LIMIT:
+        raise UsageError("the passphrase is too long", hint="check that the right file was given")
+    return data.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+
+
+def passphrase_prompt() -> Callable[[], str] | None:
+    """What asks for the store's passphrase, once for all who need it, where somebody can answer; else None."""
+    if not output.is_terminal(sys.stdin):
+        return None
+    answers: list[str] = []
+
+    def ask() -> str:
+        if not answers:
+            answers.append(str(click.prompt("Passphrase of the store", hide_input=True, err=True)))
+        return answers[0]
+
+    return ask
 
 
 def confirm(what: str, typed: str, *, yes: bool) -> None:
-    """Return once `typed` was typed back, or `yes` was given.
+    """Return once `typed` was typed back, or if `yes` was given.
 
     Raises:
         UsageError: it was not, or nobody can be asked.
     """
     if yes:
         return
-    if not sys.stdin.isatty():
-        raise UsageError(f"{what}: nobody can be asked", hint="give --yes if you mean it")
-    answer = click.prompt(f"{what}\nType {typed} to go on", err=True, default="", show_default=False)
+    if not output.is_terminal(sys.stdin):
+        raise UsageError(f"{what}, and nobody is there to confirm it", hint="give --yes if that is meant")
+    output.talk(f"{what}.")
+    answer = click.prompt(f"Type {typed} to go on", err=True, default="", show_default=False)
     if answer != typed:
-        raise UsageError("that is not what was asked for; nothing was changed")
+        raise UsageError("that was not typed; nothing was changed", hint="run the command again")
 
 
-def new_passphrase(what: str, *, file: Path | None) -> Passphrase:
-    """A passphrase for a new slot."""
-    return Passphrase(passphrase(what, file=file, confirm=True))
+def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    """`KEY=VALUE` arguments as a mapping.
 
-
-def debug() -> bool:
-    """Whether a traceback was asked for."""
-    return environment().get("KEYSTEAD_DEBUG") == "1"
+    Raises:
+        UsageError: one without `=`, or a key twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        key, separator, given = text.partition("=")
+        if not separator or not key:
+            raise UsageError(f"{option} is given as KEY=VALUE")
+        if key in found:
+            raise UsageError(f"{option} was given twice for {key}")
+        found[key] = given
+    return found

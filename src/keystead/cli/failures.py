@@ -60,9 +60,6 @@ def from_click(error: click.UsageError) -> errors.UsageError:
     if isinstance(error, click.NoSuchOption):
         near = f"did you mean {' or '.join(sorted(error.possibilities))}? " if error.possibilities else ""
         return errors.UsageError(f"{path} has no such option", hint=near + hint)
-    if isinstance(error, click.MissingParameter) and error.param is not None:
-        return errors.UsageError(f"{path} needs {error.param.make_metavar(error.ctx or click.Context(error_command()))}",
-                                 hint=hint)
     message, _, said = error.format_message().rstrip(".").partition("\n")
     if "unexpected extra argument" in message:
         message = f"{path} was given more arguments than it takes"

@@ -3,76 +3,99 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from keystead.cli import entry, output
-from keystead.cli.main import Context, json_option, pass_context
+from keystead.cli.commands import Verbs
+from keystead.cli.context import Context, global_options, pass_context
+
+if TYPE_CHECKING:
+    from keystead.keys.manage import Affected
 
 _SHOWN = 10
 
 
-@click.group()
+@click.group(cls=Verbs)
+@global_options
 def keys() -> None:
-    """Data keys, which encrypt secrets and data."""
+    """Data keys, under which secrets and data are encrypted."""
 
 
 @keys.command("list")
-@json_option
+@global_options
 @pass_context
-def list_keys(context: Context) -> None:
+def list_command(context: Context) -> None:
     """List the data keys, oldest first."""
-    with context.connect() as store:
-        found = store.kms.list_data_keys()
+    with context.kms() as kms:
+        found = kms.list_data_keys()
     if context.json:
-        output.as_json("keys/1", keys=[asdict(key) for key in found])
+        output.document("keys/1", keys=[asdict(key) for key in found])
         return
     output.table(
-        ("ID", "STATE", "SINCE", "ENVELOPES", "ROTATION DUE"),
+        ("ID", "STATE", "MADE", "STATE SINCE", "ENVELOPES", "ROTATION DUE"),
         [
-            (key.id, key.state, output.moment(key.state_ms), str(key.messages), key.rotation_due or "no")
+            (
+                key.id,
+                key.state,
+                output.moment(key.created_ms),
+                output.moment(key.state_ms),
+                str(key.messages),
+                key.rotation_due or "-",
+            )
             for key in found
         ],
     )
 
 
 @keys.command("rotate")
-@json_option
+@global_options
 @pass_context
 def rotate(context: Context) -> None:
     """Make a new data key; the former one only decrypts from now on."""
-    with context.connect() as store:
-        made = store.kms.rotate_data_key()
+    with context.kms() as kms:
+        made = kms.rotate_data_key()
     if context.json:
-        output.as_json("key/1", **asdict(made))
+        output.document("key/1", **asdict(made))
     else:
-        context.say(f"{made.id} encrypts from now on")
+        context.say(f"data key {made.id} encrypts from now on")
 
 
 @keys.command("destroy")
 @click.argument("key_id", metavar="ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
+@global_options
 @pass_context
 def destroy(context: Context, key_id: str, yes: bool) -> None:
-    """Destroy a data key, and with it everything under it. There is no undo."""
-    with context.connect() as store:
-        affected = store.kms.affected_by_destroying(key_id)
-        names = [f"{name}#{version}" for name, version in affected.versions]
-        context.say(f"Under {key_id} here: {len(names)} secret versions, which will be destroyed with it.")
-        for name in names[:_SHOWN]:
-            context.say(f"  {name}")
-        if len(names) > _SHOWN:
-            context.say(f"  and {len(names) - _SHOWN} more")
-        context.say("Envelopes and ciphertexts made under it, wherever they are kept, can never be opened again.")
-        context.say(
-            "Copies of the store or its disk made earlier stay readable by whoever holds a key slot of that time."
-        )
-        entry.confirm(f"{key_id} will be destroyed for good", key_id, yes=yes)
-        found = store.kms.destroy_data_key(key_id)
+    """Destroy a data key, and with it all that is encrypted under it. There is no undo.
+
+    What will be lost is named first, and the id is to be typed back.
+    """
+    with context.kms() as kms:
+        affected = kms.affected_by_destroying(key_id)
+        _warn(context, affected)
+        entry.confirm(f"Data key {key_id} will be destroyed, and nothing brings it back", key_id, yes=yes)
+        found = kms.destroy_data_key(key_id)
     if context.json:
-        output.as_json("key/1", **asdict(found), destroyed_versions=names)
+        lost = [{"name": name, "version": version} for name, version in affected.versions]
+        backups = [asdict(known) for known in affected.stays_readable_in()]
+        output.document("key/1", **asdict(found), lost=lost, stays_readable_in=backups)
     elif found.state == "destroyed":
-        context.say(f"{key_id} is destroyed")
+        context.say(f"data key {key_id} is destroyed")
     else:
-        context.say(f"{key_id} is {found.state}: a reader is in the way; its bytes go as soon as that ends")
+        context.say(f"data key {key_id} is {found.state}: a reader of the store is in the way of the last bytes")
+        context.say("they go as soon as it ends, while keystead runs or when it is next used")
+
+
+def _warn(context: Context, affected: Affected) -> None:
+    versions = affected.versions
+    context.say(f"under {affected.key_id} this store keeps {len(versions)} versions of secrets, which will be lost:")
+    for name, version in versions[:_SHOWN]:
+        context.say(f"  {name}#{version}")
+    if len(versions) > _SHOWN:
+        context.say(f"  and {len(versions) - _SHOWN} more")
+    context.say("envelopes and ciphertexts made under it can never be opened again, wherever they are kept")
+    context.say("copies of the store or of its disk made earlier stay readable by whoever holds a slot of that time")
+    for known in affected.stays_readable_in():
+        context.say(f"  and so does the backup {known.path} of {output.moment(known.created_ms)}")

@@ -8,11 +8,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import IO, Any, Final
+from typing import IO, Any, BinaryIO, Final
 
 import click
 
 from keystead.clock import format_duration
+from keystead.errors import FileUnavailable
 
 _GAP: Final = 2
 _NARROWEST: Final = 6
@@ -33,9 +34,20 @@ def is_terminal(stream: IO[Any] | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
+def binary() -> BinaryIO:
+    """stdout for bytes.
+
+    Raises:
+        FileUnavailable: it is closed.
+    """
+    if sys.stdout is None:
+        raise FileUnavailable("stdout is closed", hint="send it to a file or a pipe")
+    return sys.stdout.buffer
+
+
 def write_bytes(data: bytes) -> None:
     """Bytes as they are to stdout, all of them out of the process when this returns."""
-    stdout = click.get_binary_stream("stdout")
+    stdout = binary()
     stdout.write(data)
     stdout.flush()
 

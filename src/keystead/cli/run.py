@@ -3,79 +3,152 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable
+import signal
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from keystead.cli.main import Context, pass_context
-from keystead.errors import SecretNotFound, UsageError
-from keystead.node.settings import environment
-from keystead.services.kms import KMSService
+from keystead.cli import output
+from keystead.cli.context import Context, global_options
+from keystead.errors import UsageError
 
-_OWN = re.compile(r"KMS_MASTER_KEY.*|KMS_PASSPHRASE.*|KEYSTEAD_.*")
+if TYPE_CHECKING:
+    from keystead.services.kms import KMSService
+
+_END: Final = "--"
+_PAGE: Final = 1000
+_NOTICEABLE: Final = 8
+"""Characters from which on a value in an argument is no accident."""
+_NOT_FOUND: Final = 127
+_NOT_RUN: Final = 126
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--prefix", default="", help="Only secrets under this prefix of names, such as prod/.")
-@click.option("--strip/--no-strip", default=True, help="Leave the prefix out of the variables' names (default).")
-@click.option("--only", help="Only these secrets, separated by commas.")
-@click.option("--add-prefix", default="", metavar="X_", help="Put this before each variable's name.")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@pass_context
-def run(
-    context: Context, prefix: str, strip: bool, only: str | None, add_prefix: str, command: tuple[str, ...]
-) -> None:
-    """Run CMD with the secrets in its environment: keystead run -- CMD ARGS.
+class _Run(click.Command):
+    """`run [PREFIX] -- CMD`, or `run CMD` where no `--` stands: what belongs to CMD is not looked at."""
 
-    keystead becomes the command, so its signals and exit code are the command's. A secret's variable is its name in
-    upper case, everything but letters and digits as _. keystead's own key and settings are not handed on.
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split at the first `--`; without one, the first word that is no option begins the command."""
+        ctx.meta["child"] = None
+        if _END in args:
+            at = args.index(_END)
+            ctx.meta["child"] = tuple(args[at + 1 :])
+            args = args[:at]
+        else:
+            ctx.allow_interspersed_args = False
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Run, options_metavar="[OPTIONS] [PREFIX] --")
+@click.argument("words", nargs=-1, metavar="CMD [ARGS]...", type=click.UNPROCESSED)
+@click.option("--only", metavar="A,B", help="Only these secrets.")
+@click.option("--prefix", "before", default="", metavar="X_", help="Put this before the name of each variable.")
+@click.option("--whole-names", is_flag=True, help="Leave PREFIX in the names of the variables.")
+@global_options
+@click.pass_context
+def run(ctx: click.Context, words: tuple[str, ...], only: str | None, before: str, whole_names: bool) -> None:
+    """Run CMD with the store's secrets in its environment.
+
+    keystead becomes CMD, so that its signals and its exit code are CMD's. With PREFIX, only the secrets under it are
+    handed on: `keystead run prod -- CMD` makes DB_PASSWORD of prod/db/password. A variable is its secret's name in
+    upper case, with _ for all but letters and digits; two that become the same are an error. What opens the store is
+    taken out of CMD's environment.
     """
-    with context.connect() as store:
-        names = [name.strip() for name in only.split(",")] if only else _names(store.kms, prefix)
-        variables = _variables(names, prefix if strip else "", add_prefix)
-        values = store.secrets.get_secrets(names, missing="raise")
-        secrets: dict[str, str] = {}
-        for name, variable in variables.items():
-            value = values[name].reveal()
-            if isinstance(value, bytes) or "\0" in value:
-                raise UsageError(
-                    f"secret {name} cannot go into an environment variable", hint="leave it out with --only"
-                )
-            secrets[variable] = value
+    context = ctx.ensure_object(Context)
+    command, folder = _split(ctx.meta["child"], words)
+    with context.kms() as kms:
+        names, left_out = _chosen(kms, folder, only)
+        variables = _variables(names, "" if whole_names else folder, before)
+        secrets = _values(kms, variables)
+    if left_out:
+        context.say(f"note: left out, because expired: {', '.join(left_out)}")
     if not secrets:
-        context.say("note: no secrets are there to hand on")
-    handed_on = {name: text for name, text in environment().items() if not _OWN.fullmatch(name)}
-    handed_on.update(secrets)
-    if any(value and value in argument for value in secrets.values() for argument in command[1:] if len(value) > 7):
-        context.say("note: an argument holds a secret's value; quote it so that the child expands it: '$NAME'")
-    try:
-        os.execvpe(command[0], list(command), handed_on)  # noqa: S606 - this is what the command is for
-    except FileNotFoundError:
-        raise click.ClickException(f"cannot run {command[0]!r}: there is no such program") from None
-    except OSError as error:
-        raise click.ClickException(f"cannot run {command[0]!r}: {error.strerror}") from None
+        context.say("note: there is no secret to hand on")
+    if any(len(value) >= _NOTICEABLE and value in argument for value in secrets.values() for argument in command[1:]):
+        context.say("note: an argument holds a secret's value, where everyone on this machine can read it")
+        context.say("      in single quotes the variable is left to the child: keystead run -- sh -c 'CMD \"$NAME\"'")
+    _become(command, _child_environment(secrets))
 
 
-def _names(kms: KMSService, prefix: str) -> list[str]:
+def _split(child: tuple[str, ...] | None, words: tuple[str, ...]) -> tuple[list[str], str]:
+    """The command, and the folder of names that PREFIX means ("" for all)."""
+    prefix = ""
+    if child is None:
+        child = words
+    elif len(words) > 1:
+        raise UsageError("one PREFIX stands before --, and the command behind it", hint="keystead run prod -- CMD")
+    elif words:
+        prefix = words[0].rstrip("/") + "/"
+    if not child:
+        raise UsageError("there is no command to run", hint="keystead run -- CMD")
+    return list(child), prefix
+
+
+def _chosen(kms: KMSService, folder: str, only: str | None) -> tuple[list[str], list[str]]:
+    """The secrets to hand on, and those that are left out because they expired."""
+    if only is not None:
+        wanted = [name.strip() for name in only.split(",")]
+        return [name if name.startswith(folder) else folder + name for name in wanted], []
     names: list[str] = []
+    expired: list[str] = []
     after = None
     while True:
-        page = kms.list_secrets(prefix, expired=False, limit=1000, after=after)
-        names += [item.name for item in page.items]
+        page = kms.list_secrets(folder, limit=_PAGE, after=after)
+        for item in page.items:
+            (expired if item.expired else names).append(item.name)
         after = page.next
         if after is None:
-            return names
+            return names, expired
 
 
-def _variables(names: Iterable[str], prefix: str, add: str) -> dict[str, str]:
-    from keystead.secrets.names import environment_names
+def _variables(names: list[str], folder: str, before: str) -> dict[str, str]:
+    """The variable of each secret."""
+    from keystead.secrets.names import check_name, environment_names
 
-    names = list(names)
-    if any(not name for name in names):
-        raise SecretNotFound("--only names an empty secret", hint="separate names by single commas")
-    short = {name: name.removeprefix(prefix).lstrip("/") or name for name in names}
-    named = environment_names(list(dict.fromkeys(short.values())))
-    if len(named) != len(short):
-        raise UsageError("two secrets have the same name without the prefix", hint="use --no-strip")
-    return {name: add + named[short[name]] for name in names}
+    short = {check_name(name): name.removeprefix(folder) for name in names}
+    variables = environment_names(short.values())
+    return {name: before + variables[rest] for name, rest in short.items()}
+
+
+def _values(kms: KMSService, variables: Mapping[str, str]) -> dict[str, str]:
+    from keystead.services.secrets_manager import SecretsManager
+
+    found = SecretsManager(kms).get_secrets(list(variables))
+    secrets: dict[str, str] = {}
+    for name, variable in variables.items():
+        value = found[name].reveal()
+        if isinstance(value, bytes) or "\0" in value:
+            raise UsageError(
+                f"secret {name} holds bytes that no environment variable can hold",
+                hint=f"name the others with --only, and let the program read it: keystead get {name}",
+            )
+        secrets[variable] = value
+    return secrets
+
+
+def _child_environment(secrets: Mapping[str, str]) -> dict[str, str]:
+    from keystead.node.settings import environment
+    from keystead.services.import_environment import refused_variable
+
+    return {name: text for name, text in environment().items() if not refused_variable(name)} | dict(secrets)
+
+
+def _become(command: list[str], environment: dict[str, str]) -> Any:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    # Python ignores these; a program that was not written for that would go on after its reader is gone.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606 - this is what the command is for
+    except FileNotFoundError:
+        _stop(f"cannot run {command[0]}: there is no such program", _NOT_FOUND)
+    except (OSError, ValueError) as error:
+        _stop(f"cannot run {command[0]}: {getattr(error, 'strerror', None) or 'not a command'}", _NOT_RUN)
+
+
+def _stop(message: str, code: int) -> None:
+    output.talk(f"error: {message}")
+    raise click.exceptions.Exit(code)

@@ -1,47 +1,54 @@
-"""Secrets: set, get, list, history, rotate, rm."""
+"""Secrets: set, get, list, history."""
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from keystead.cli import entry, output
-from keystead.cli.main import Context, json_option, pass_context
+from keystead.cli.context import Context, global_options, pass_context
 from keystead.errors import UsageError
 
-_ARGV = "a secret is never taken from the command line: everyone on the machine could read it there"
+if TYPE_CHECKING:
+    from keystead.secrets.model import SecretInfo, VersionInfo
+    from keystead.secrets.value import SecretValue
+    from keystead.services.kms import KMSService
+
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.+", re.DOTALL)
+_PAGE: Final = 1000
 
 
-def _no_value(extra: tuple[str, ...], name: str) -> None:
-    if extra:
-        raise UsageError(_ARGV, hint=f'keystead set {name} and type it, or: printf %s "$VALUE" | keystead set {name}')
+def refuse_value(verb: str, name: str, extra: tuple[str, ...]) -> None:
+    """Return if no value stands on the command line.
 
-
-def _tags(pairs: tuple[str, ...]) -> dict[str, str]:
-    tags = {}
-    for pair in pairs:
-        key, separator, text = pair.partition("=")
-        if not separator:
-            raise UsageError("a tag is given as key=value")
-        tags[key] = text
-    return tags
+    Raises:
+        UsageError: one does; it is not repeated.
+    """
+    if extra or _ASSIGNMENT.fullmatch(name):
+        shown = "NAME" if "=" in name else name
+        raise UsageError(
+            "a secret's value is never taken from the command line",
+            why="everyone on this machine can read it there, and the shell keeps it in its history",
+            hint=f"`keystead {verb} {shown}` asks for it at a prompt; or give it on stdin: "
+            f'printf %s "$VALUE" | keystead {verb} {shown}',
+        )
 
 
 @click.command("set")
 @click.argument("name")
-@click.argument("extra", nargs=-1)
+@click.argument("extra", nargs=-1, metavar="")
 @click.option("--from-file", metavar="FILE", help="Take the value from this file (-: stdin).")
-@click.option(
-    "--generate", metavar="RULE", help="Make the value: random:32, hex:64 or words:6; rotation makes new ones."
-)
-@click.option("--ttl", help="How long it may be read, such as 90d; none: for ever.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag; may be given again.")
+@click.option("--generate", metavar="RULE", help="Make the value: random:32, hex:64 or words:6. Rotation does too.")
+@click.option("--ttl", metavar="LENGTH", help="How long it may be read, such as 90d; none: for ever.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag; give all that it is to have.")
 @click.option("--expected-version", type=int, help="Fail unless this is the latest version (0: it must not exist).")
-@click.option("--bytes", "as_bytes", is_flag=True, help="Store bytes as they are, not text.")
+@click.option("--bytes", "as_bytes", is_flag=True, help="Store the input as bytes, as it is.")
 @click.option("--keep-newline", is_flag=True, help="Keep a newline at the end of the input.")
-@json_option
+@global_options
 @pass_context
 def set_command(
     context: Context,
@@ -55,214 +62,167 @@ def set_command(
     as_bytes: bool,
     keep_newline: bool,
 ) -> None:
-    """Store a new version of a secret. The value is asked for, or comes from stdin or a file."""
+    """Store a new version of a secret. The value is asked for, or comes from stdin or a file.
+
+    One newline at the end of the input is dropped. TTL, tags and rule of the version before are kept unless given.
+    """
     from keystead.secrets.names import check_name
 
-    _no_value(extra, name)
+    refuse_value("set", name, extra)
     check_name(name)
-    value = None
-    if generate is None:
-        value = entry.value(name, from_file=from_file, keep_newline=keep_newline, as_bytes=as_bytes)
-    elif from_file is not None:
+    if generate is not None and from_file is not None:
         raise UsageError("--generate and --from-file contradict each other", hint="give one of them")
     options: dict[str, Any] = {"generate": generate, "expected_version": expected_version}
     if ttl is not None:
         options["ttl"] = None if ttl == "none" else ttl
     if tags:
-        options["tags"] = _tags(tags)
-    with context.connect() as store:
-        stored = store.kms.store_secret(name, value, **options)
+        options["tags"] = entry.pairs(tags, "--tag")
+    value = None
+    if generate is None:
+        value = entry.value(f"Value of {name}", from_file=from_file, keep_newline=keep_newline, as_bytes=as_bytes)
+    with context.kms() as kms:
+        stored = kms.store_secret(name, value, **options)
     if context.json:
-        output.as_json("secret/1", name=stored.name, version=stored.version, expires_ms=stored.expires_ms)
+        output.document("set/1", **described(stored))
     else:
         context.say(f"{stored.name} is at version {stored.version}")
 
 
 @click.command()
 @click.argument("name", metavar="NAME[#VERSION|#LABEL]")
-@json_option
+@global_options
 @pass_context
 def get(context: Context, name: str) -> None:
-    """Print the value of a secret, and nothing else."""
+    """Print the value of a secret, and nothing else.
+
+    NAME#3 is the third version, NAME#previous the one before the last rotation.
+    """
     from keystead.secrets.names import parse_reference
 
     reference = parse_reference(name)
-    with context.connect() as store:
-        found = store.kms.get_secret(reference.name, version=reference.version, label=reference.label)
+    with context.kms() as kms:
+        found = kms.get_secret(reference.name, version=reference.version, label=reference.label)
+        more = _metadata(kms, found) if context.json else {}
     value = found.reveal()
     if context.json:
-        if isinstance(value, bytes):
-            import base64
-
-            output.as_json(
-                "value/1", name=found.name, version=found.version, value_base64=base64.b64encode(value).decode()
-            )
-        else:
-            output.as_json("value/1", name=found.name, version=found.version, value=value)
+        output.document("get/1", name=found.name, version=found.version, **_as_text(value), **more)
         return
-    stdout = sys.stdout.buffer
-    stdout.write(value if isinstance(value, bytes) else value.encode())
-    if sys.stdout.isatty():
-        stdout.write(b"\n")
-        context.say("note: the value is in this terminal's scrollback now")
-    stdout.flush()
+    data = value if isinstance(value, bytes) else value.encode()
+    if output.is_terminal(sys.stdout):
+        output.write_bytes(data + b"\n")
+        context.say("note: the value stays in this terminal's scrollback; clear it when you are done")
+    else:
+        output.write_bytes(data)
+
+
+def _as_text(value: str | bytes) -> dict[str, str]:
+    if isinstance(value, str):
+        return {"value": value}
+    from base64 import b64encode
+
+    return {"value_base64": b64encode(value).decode()}
+
+
+def _metadata(kms: KMSService, found: SecretValue) -> dict[str, Any]:
+    version = next(version for version in kms.list_versions(found.name) if version.version == found.version)
+    head = find(kms, found.name)
+    return {
+        "labels": list(version.labels),
+        "created_ms": version.created_ms,
+        "expires_ms": version.expires_ms,
+        "tags": dict(head.tags) if head is not None else {},
+    }
+
+
+def find(kms: KMSService, name: str) -> SecretInfo | None:
+    """What is known of one secret that was not deleted, without its value; None where there is none."""
+    # A name comes first among all that begin with it.
+    items = kms.list_secrets(name, limit=1).items
+    return items[0] if items and items[0].name == name else None
 
 
 @click.command("list")
 @click.argument("prefix", default="")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Only secrets with this tag.")
-@click.option("--expired/--not-expired", default=None, help="Only expired ones, or only others.")
+@click.option("--expired/--not-expired", default=None, help="Only expired ones, or only the others.")
 @click.option("--deleted", is_flag=True, help="Deleted and destroyed ones.")
-@click.option("--limit", type=int, help="At most so many (default: all).")
-@json_option
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many (default: all).")
+@click.option("--after", metavar="NAME", help="Go on behind this name.")
+@global_options
 @pass_context
 def list_command(
-    context: Context, prefix: str, tags: tuple[str, ...], expired: bool | None, deleted: bool, limit: int | None
+    context: Context,
+    prefix: str,
+    tags: tuple[str, ...],
+    expired: bool | None,
+    deleted: bool,
+    limit: int | None,
+    after: str | None,
 ) -> None:
-    """List secrets, without values."""
-    found: list[Any] = []
-    with context.connect() as store:
-        after = None
-        while limit is None or len(found) < limit:
-            size = 1000 if limit is None else min(1000, limit - len(found))
-            page = store.kms.list_secrets(
-                prefix, _tags(tags), expired, deleted=deleted, limit=max(size, 1), after=after
-            )
+    """List secrets, without values: those whose names begin with PREFIX."""
+    chosen = entry.pairs(tags, "--tag")
+    found: list[SecretInfo] = []
+    with context.kms() as kms:
+        while True:
+            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page = kms.list_secrets(prefix, chosen, expired, deleted=deleted, limit=size, after=after)
             found += page.items
             after = page.next
-            if after is None:
+            if after is None or len(found) == limit:
                 break
     if context.json:
-        output.as_json("list/1", secrets=[_described(item) for item in found], next=after)
+        output.document("list/1", secrets=[described(item) for item in found], next=after)
         return
-    rows = [
-        (
-            item.name,
-            str(item.version),
-            output.moment(item.updated_ms),
-            _state(item),
-            ",".join(f"{k}={v}" for k, v in item.tags.items()) or "-",
-        )
-        for item in found
-    ]
-    output.table(("NAME", "VERSION", "CHANGED", "STATE", "TAGS"), rows)
-    if not rows:
-        context.say("no secrets here yet; keystead set NAME stores one" if not prefix else f"no secrets under {prefix}")
+    head = ("NAME", "VERSION", "CHANGED", "STATE", "TAGS")
+    output.table(head, [_row(item) for item in found])
+    if not found:
+        context.say(f"no secrets under {prefix}" if prefix else "no secrets; `keystead set NAME` stores one")
 
 
-def _state(item: Any) -> str:
+def _row(item: SecretInfo) -> tuple[str, ...]:
+    tags = ",".join(f"{key}={text}" for key, text in item.tags.items())
+    return (item.name, str(item.version), output.moment(item.updated_ms), _state(item), tags or "-")
+
+
+def _state(item: SecretInfo) -> str:
     if item.destroyed:
         return "destroyed"
     if item.deleted:
         return "deleted"
     if item.expired:
         return "expired"
-    return f"until {output.moment(item.expires_ms)}" if item.expires_ms else "live"
+    return f"until {output.moment(item.expires_ms)}" if item.expires_ms is not None else "live"
 
 
-def _described(item: Any) -> dict[str, Any]:
-    from dataclasses import asdict
+def described(item: SecretInfo | VersionInfo) -> dict[str, Any]:
+    """The fields of what is known of a secret or a version, for JSON."""
+    from dataclasses import fields
 
-    return asdict(item)
+    found = {field.name: getattr(item, field.name) for field in fields(item)}
+    return {name: dict(held) if isinstance(held, Mapping) else held for name, held in found.items()}
 
 
 @click.command()
 @click.argument("name")
-@json_option
+@global_options
 @pass_context
 def history(context: Context, name: str) -> None:
-    """List the versions of a secret, without values."""
-    with context.connect() as store:
-        versions = store.kms.list_versions(name)
+    """List the versions of a secret, oldest first, without values."""
+    with context.kms() as kms:
+        versions = kms.list_versions(name)
     if context.json:
-        output.as_json("history/1", name=name, versions=[_described(version) for version in versions])
+        output.document("history/1", name=name, versions=[described(version) for version in versions])
         return
-    output.table(
-        ("VERSION", "LABELS", "CREATED", "EXPIRES", "STATE", "DATA KEY"),
-        [
-            (
-                str(version.version),
-                ",".join(version.labels) or "-",
-                output.moment(version.created_ms),
-                output.moment(version.expires_ms),
-                version.state,
-                version.data_key,
-            )
-            for version in versions
-        ],
-    )
-
-
-@click.command()
-@click.argument("name")
-@click.argument("extra", nargs=-1)
-@click.option("--from-file", metavar="FILE", help="Take the new value from this file (-: stdin).")
-@click.option("--value", "give", is_flag=True, help="Ask for the new value, also where a rule could make it.")
-@click.option("--compromised", is_flag=True, help="The old value leaked: it gets no grace under the label previous.")
-@click.option("--grace", help="How long previous may be read, such as 1h (default: 24h).")
-@click.option("--expected-version", type=int, help="Fail unless this is the latest version.")
-@json_option
-@pass_context
-def rotate(
-    context: Context,
-    name: str,
-    extra: tuple[str, ...],
-    from_file: str | None,
-    give: bool,
-    compromised: bool,
-    grace: str | None,
-    expected_version: int | None,
-) -> None:
-    """Make a new version the current one.
-
-    The value is made by the rule that the secret was stored with (set --generate); a secret without one needs --value
-    (asked for, or stdin) or --from-file.
-    """
-    _no_value(extra, name)
-    value = None
-    if give or from_file is not None:
-        value = entry.value(name, from_file=from_file, keep_newline=False, as_bytes=False)
-    with context.connect() as store:
-        made = store.kms.rotate_secret(
-            name, value, expected_version=expected_version, compromised=compromised, grace=grace
+    head = ("VERSION", "LABELS", "CREATED", "EXPIRES", "STATE", "DATA KEY")
+    rows = [
+        (
+            str(version.version),
+            ",".join(version.labels) or "-",
+            output.moment(version.created_ms),
+            output.moment(version.expires_ms),
+            version.state,
+            version.data_key,
         )
-    if context.json:
-        output.as_json("secret/1", name=made.name, version=made.version, previous=made.previous)
-    else:
-        kept = f"; version {made.previous} can be read as {name}#previous for a while" if made.previous else ""
-        context.say(f"{name} is at version {made.version}{kept}")
-
-
-@click.command()
-@click.argument("name", metavar="NAME[#VERSION]")
-@click.option("--undo", is_flag=True, help="Bring a deleted secret back.")
-@click.option("--destroy", is_flag=True, help="Destroy it, or the one version, for good.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
-@pass_context
-def rm(context: Context, name: str, undo: bool, destroy: bool, yes: bool) -> None:
-    """Delete a secret, with undo; --destroy is for good."""
-    from keystead.secrets.names import parse_reference
-
-    reference = parse_reference(name)
-    if undo and destroy:
-        raise UsageError("--undo and --destroy contradict each other", hint="give one of them")
-    if not destroy and (reference.version is not None or reference.label is not None):
-        raise UsageError("a single version can be destroyed, not deleted", hint=f"keystead rm --destroy {name}")
-    if reference.label is not None:
-        raise UsageError("a version is destroyed by its number", hint=f"keystead history {reference.name}")
-    if not undo:
-        what = f"{name} will be destroyed for good" if destroy else f"{name} will be deleted (--undo brings it back)"
-        entry.confirm(what, name, yes=yes)
-    with context.connect() as store:
-        if undo:
-            store.kms.undelete_secret(reference.name)
-        elif destroy:
-            store.kms.destroy_secret(reference.name, version=reference.version)
-        else:
-            store.kms.delete_secret(reference.name)
-    done = "back" if undo else "destroyed" if destroy else "deleted"
-    if context.json:
-        output.as_json("removed/1", name=name, state=done)
-    else:
-        context.say(f"{name} is {done}")
+        for version in versions
+    ]
+    output.table(head, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from keystead.crypto.material import KeyMaterial
 from keystead.errors import DecryptionError, IntegrityError, KeyStateError, SlotNotFound, UsageError, WrongMasterKey
@@ -35,6 +36,9 @@ class SlotInfo:
     label: str
     created_ms: int
     fingerprint: str
+
+
+AnySlot = TypeVar("AnySlot", Slot, SlotInfo)
 
 
 def describe_slots(slots: Sequence[Slot]) -> tuple[SlotInfo, ...]:
@@ -117,7 +121,7 @@ def remove_slot(slots: Sequence[Slot], which: str) -> tuple[tuple[Slot, ...], Sl
     return tuple(other for other in slots if other.id != slot.id), slot
 
 
-def find_slot(slots: Sequence[Slot], which: str) -> Slot:
+def find_slot(slots: Sequence[AnySlot], which: str) -> AnySlot:
     """The slot that `which` names: an id, a label, or the beginning of one id (with or without `slot_`).
 
     Raises:

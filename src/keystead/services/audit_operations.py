@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from keystead.audit.checkpoints import AuditKeys
 from keystead.clock import SystemClock
 from keystead.errors import StoreNotFound
-from keystead.node.location import locate
+from keystead.node.location import Location, locate
 from keystead.node.settings import environment
 from keystead.services.session_face import SessionFace
 from keystead.storage.audit import StoreAudit
@@ -56,22 +56,30 @@ class AuditOperations:
         with node.gate.read(self._face._session, "audit:read", "audit", "audit_read"):
             return tail(node.location.audit, count)
 
+    def follow(self, stop: threading.Event, *, count: int = 0) -> Iterator[LogEntry]:
+        """The last `count` records, then those that are written from now on, until `stop` is set."""
+        from keystead.audit.reader import follow  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
+        node = self._face._node
+        with node.gate.read(self._face._session, "audit:read", "audit", "audit_read"):
+            return follow(node.location.audit, stop, count=count)
+
     def public_key(self) -> bytes:
         """The 32-byte Ed25519 key by which an outsider verifies checkpoints."""
         return AuditKeys(*self._face._node.root.audit_keys()).public_key()
 
 
 def verify_without_keys(url: str | Path | None = None, *, public_key: bytes | None = None) -> Report:
-    """Check links, heads and numbers of a store's log, and with `public_key` signatures; no master key is needed.
+    """Check form, links, heads and numbers of a store's log, and with `public_key` (32 bytes) the signatures.
+
+    No master key is needed, and nothing is recorded.
 
     Raises:
         StoreNotFound, StoreUnavailable.
     """
     from keystead.audit.verify import verify  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
-    location = locate(url, environment(), Path.cwd())
-    if not location.database.exists():
-        raise StoreNotFound(f"there is no store at {location.database}", hint="check the path, or keystead init")
+    location = _present(url)
     store = SqliteStore(location.database, SystemClock())
     try:
         rows = StoreAudit(store)
@@ -81,14 +89,24 @@ def verify_without_keys(url: str | Path | None = None, *, public_key: bytes | No
 
 
 def read_log(url: str | Path | None, count: int) -> list[LogEntry]:
-    """The last records of a store's log, oldest first; no master key is needed."""
+    """The last records of a store's log, oldest first; no master key is needed. Raises StoreNotFound."""
     from keystead.audit.reader import tail  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
-    return tail(locate(url, environment(), Path.cwd()).audit, count)
+    return tail(_present(url).audit, count)
 
 
-def follow_log(url: str | Path | None, stop: threading.Event) -> Iterator[LogEntry]:
-    """The records that are written from now on, until `stop` is set; no master key is needed."""
+def follow_log(url: str | Path | None, count: int, stop: threading.Event | None = None) -> Iterator[LogEntry]:
+    """The last `count` records of a store's log, then those that are written from now on, until `stop` is set.
+
+    No master key is needed. Raises StoreNotFound.
+    """
     from keystead.audit.reader import follow  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
-    return follow(locate(url, environment(), Path.cwd()).audit, stop)
+    return follow(_present(url).audit, stop or threading.Event(), count=count)
+
+
+def _present(url: str | Path | None) -> Location:
+    location = locate(url, environment(), Path.cwd())
+    if not location.database.exists():
+        raise StoreNotFound(f"there is no store at {location.database}", hint="check the path, or keystead init")
+    return location

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from keystead.access.session import check_session_id
 from keystead.keys.manage import Affected, DataKeyInfo
 from keystead.seal.credential import Credential
-from keystead.seal.slots import SlotInfo
+from keystead.seal.slots import SlotInfo, find_slot
 from keystead.services.session_face import SessionFace
 from keystead.storage.store_row import SqliteRevocations
 
@@ -42,6 +42,10 @@ class SlotOperations:
     def list(self) -> tuple[SlotInfo, ...]:
         """Every key slot, oldest first."""
         return self._manager().listing(self._face._session)
+
+    def find(self, which: str) -> SlotInfo:
+        """The slot of an id, the beginning of one, or a label. Raises SlotNotFound; UsageError where several fit."""
+        return find_slot(self.list(), which)
 
     def add(self, credential: Credential, *, label: str) -> SlotInfo:
         """Add a slot by which `credential` opens the store; no secret is rewritten.

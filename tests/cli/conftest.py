@@ -1,0 +1,165 @@
+"""The command as people meet it: a process of its own, a clean environment, and where it matters a real terminal."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+CANARY = "canary-9f41c7-value"
+PATIENCE = 60.0
+
+
+class Done(NamedTuple):
+    """How a call ended, and what it wrote where."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found = json.loads(self.out)
+        assert isinstance(found, dict)
+        return found
+
+
+class Shown(NamedTuple):
+    """What a terminal showed, and how the call on it ended."""
+
+    code: int
+    screen: str
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's environment without what would decide for the command."""
+    kept = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("KMS_", "KEYSTEAD_", "PYTHONDONTWRITE")) and name not in {"NO_COLOR", "LOG_LEVEL"}
+    }
+    # compiled once for all calls: dozens of processes start here
+    kept["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / f"keystead-tests-pyc-{os.getuid()}")
+    kept["PYTHONUNBUFFERED"] = ""
+    return kept | extra
+
+
+class Commands:
+    """Calls of the command in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def store(self) -> Path:
+        return self.folder / ".keystead"
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "keystead", *words]
+
+    def __call__(
+        self,
+        *words: str,
+        input: str | bytes = b"",  # noqa: A002 - as subprocess names it
+        env: Mapping[str, str] | None = None,
+        umask: int = -1,
+        cwd: Path | None = None,
+    ) -> Done:
+        done = subprocess.run(
+            self.argv(*words),
+            input=input.encode() if isinstance(input, str) else input,
+            capture_output=True,
+            cwd=cwd or self.folder,
+            env=environment(**(env or {})),
+            umask=umask,
+            timeout=PATIENCE,
+            check=False,
+        )
+        error = done.stderr.decode()
+        assert "Traceback" not in error
+        return Done(done.returncode, done.stdout, error)
+
+    def good(self, *words: str, **how: Any) -> Done:
+        done = self(*words, **how)
+        assert done.code == 0, f"{words}: {done.code}: {done.err}"
+        return done
+
+    def start(self, *words: str, env: Mapping[str, str] | None = None, **how: Any) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.argv(*words), cwd=self.folder, env=environment(**(env or {})), **how)
+
+    def terminal(
+        self,
+        *words: str,
+        answers: Sequence[tuple[str, str]] = (),
+        env: Mapping[str, str] | None = None,
+        width: int = 100,
+        stdout: int | None = None,
+    ) -> Shown:
+        """A call on a terminal of its own; each answer is typed once its question stands on the screen."""
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+        process = subprocess.Popen(
+            self.argv(*words),
+            stdin=follower,
+            stdout=follower if stdout is None else stdout,
+            stderr=follower,
+            cwd=self.folder,
+            env=environment(TERM="xterm", **(env or {})),
+            start_new_session=True,
+        )
+        os.close(follower)
+        waiting, screen, deadline = list(answers), "", time.monotonic() + PATIENCE
+        seen = 0
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([leader], [], [], 0.2)
+            if ready:
+                try:
+                    part = os.read(leader, 65_536)
+                except OSError as error:
+                    if error.errno != errno.EIO:
+                        raise
+                    break
+                if not part:
+                    break
+                screen += part.decode(errors="replace")
+            if waiting and waiting[0][0] in screen[seen:]:
+                seen = len(screen)
+                os.write(leader, waiting.pop(0)[1].encode() + b"\n")
+        os.close(leader)
+        code = process.wait(timeout=PATIENCE)
+        assert "Traceback" not in screen
+        assert waiting == [], f"never asked: {waiting[0][0]!r}; the screen was {screen!r}"
+        return Shown(code, screen.replace("\r\n", "\n"))
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Commands:
+    """The command in a folder without a store."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    return Commands(folder)
+
+
+@pytest.fixture
+def ks(bare: Commands) -> Commands:
+    """The command in a folder with a new store, its key beside it."""
+    bare.good("init", "--no-recovery-kit")
+    return bare
