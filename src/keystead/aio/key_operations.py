@@ -26,6 +26,10 @@ class SlotOperations:
         """Every key slot, oldest first."""
         return await to_thread(self._sync.list)
 
+    async def find(self, which: str) -> SlotInfo:
+        """The slot of an id, the beginning of one, or a label."""
+        return await to_thread(self._sync.find, which)
+
     async def add(self, credential: Credential, *, label: str) -> SlotInfo:
         """Add a slot by which `credential` opens the store."""
         return await to_thread(self._sync.add, credential, label=label)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from asyncio import to_thread
-from collections.abc import Callable, Iterable
+import threading
+from asyncio import CancelledError, to_thread
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -37,6 +38,19 @@ class AuditOperations:
     async def tail(self, count: int = 20) -> list[LogEntry]:
         """The last records of all chains, oldest first."""
         return await to_thread(self._sync.tail, count)
+
+    async def follow(self, stop: threading.Event, *, count: int = 0) -> AsyncIterator[LogEntry]:
+        """The last `count` records, then those that are written from now on, until `stop` is set.
+
+        Cancelling sets `stop`, since a thread is waiting for it.
+        """
+        entries = await to_thread(self._sync.follow, stop, count=count)
+        try:
+            while (entry := await to_thread(next, entries, None)) is not None:
+                yield entry
+        except CancelledError:
+            stop.set()
+            raise
 
     async def public_key(self) -> bytes:
         """The 32-byte Ed25519 key by which an outsider verifies checkpoints."""
