@@ -55,6 +55,8 @@ __all__ = [  # noqa: PLE0604 - the table is the list
 
 
 def __getattr__(name: str) -> Any:
+    if name == "aio":
+        return import_module("keystead.aio")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'keystead' has no attribute {name!r}")

@@ -7,6 +7,7 @@ import inspect
 import io
 import re
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -233,7 +234,8 @@ def test_what_is_at_hand_is_answered_on_the_loop_and_else_a_thread_is_asked_once
                 handed_over.clear()
                 first = await USES[use](store, blob, envelope)
                 assert len(handed_over) == 1
-                for _ in range(20):
+                # Fewer than half of a block of messages, whose refill would be a second thread's business.
+                for _ in range(8):
                     await USES[use](store, blob, envelope)
                 assert len(handed_over) == 1
             assert first is not None
@@ -316,6 +318,29 @@ def test_many_calls_at_once_all_get_their_answer(path: Path) -> None:
             assert [value.reveal() for value in read] == [str(number) for number in range(40)]
             blobs = await asyncio.gather(*(store.kms.encrypt(bytes([number])) for number in range(40)))
             assert await asyncio.gather(*(store.kms.decrypt(blob) for blob in blobs)) == [bytes([n]) for n in range(40)]
+
+    asyncio.run(run())
+
+
+def test_the_log_is_followed_without_holding_the_loop_and_cancelling_ends_it(path: Path) -> None:
+    async def run() -> None:
+        async with aio.connect(path, master_key=KEY) as store:
+            stop, seen = threading.Event(), asyncio.Event()
+
+            async def follow() -> None:
+                async for entry in store.kms.audit.follow(stop):
+                    assert entry is not None
+                    seen.set()
+
+            following = asyncio.ensure_future(follow())
+            while not seen.is_set():
+                await store.kms.store_secret("A", "x")
+                await asyncio.sleep(0.01)
+            assert not stop.is_set()
+            following.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await following
+            assert stop.is_set()
 
     asyncio.run(run())
 

@@ -162,7 +162,8 @@ class Life(RuleBasedStateMachine):
     def reads_are_what_the_model_says(self) -> None:
         if not hasattr(self, "store"):
             return
-        self.clock.advance(1000)
+        # A millisecond over the second in which a change must be seen: seconds are floats, and may round up.
+        self.clock.advance(1001)
         latest = len(self.versions)
         for store in (self.store, self.other):
             assert self.read(store) == self.expected(latest)
