@@ -98,7 +98,7 @@ def test_a_killed_backup_leaves_a_whole_file_or_none_and_a_note_of_every_file(
             noted = [backup.path for backup in store.kms.affected_by_destroying(active).backups]
             assert str(made) in noted or not made.exists()
             if made.exists():
-                assert read_backup(made, PASSPHRASE).figures.secrets == 2
+                assert read_backup(made, PASSPHRASE).content.secrets == 2
                 assert restored(folder, "t", place).kms.get_secret("OLD").reveal() == "old value"
             else:
                 store.kms.backup(made, passphrase=PASSPHRASE, shreddable=True)

@@ -56,7 +56,7 @@ def test_every_sampled_flip_behind_the_header_is_refused(pair: list[bytes], tmp_
     places = {*range(HEADER_LENGTH, head), len(whole) - 1, *chance.sample(range(head, len(whole)), 120)}
     for place in sorted(places):
         assert "nothing was changed" in refuses(flipped(whole, place, chance.randrange(8)), tmp_path)
-    assert read_backup_of(whole, tmp_path).figures.secrets == 12
+    assert read_backup_of(whole, tmp_path).content.secrets == 12
 
 
 def read_backup_of(data: bytes, tmp_path: Path) -> backup_file.Backup:
@@ -186,11 +186,13 @@ def test_a_content_that_does_not_hold_together_is_refused_though_it_is_authentic
     kms.backup(tmp_path / "b", passphrase=PASSPHRASE)
     made = read_backup(tmp_path / "b", PASSPHRASE)
     root_key = backup_module.base64.b64encode(made.root.root().view()).decode()
-    fields = {"form": "ordinary", "store_id": made.row.store_id.hex(), "root_key": root_key}
+    fields = {"form": "ordinary", "store_id": made.content.row.store_id.hex(), "root_key": root_key}
     fields, snapshot = change(fields, made.snapshot)
-    # `fill` reads back what it wrote, with the reader of every restore.
-    with backup_file.NewFile(tmp_path / "c") as file, pytest.raises(BackupError, match=why):
-        backup_file.fill(file, PASSPHRASE, fields, snapshot, 0)
+    with backup_file.NewFile(tmp_path / "c") as file:
+        assert backup_file.fill(file, PASSPHRASE, fields, snapshot, 0) > len(snapshot)
+        file.give_name()
+    with pytest.raises(BackupError, match=why):
+        read_backup(tmp_path / "c", PASSPHRASE)
 
 
 # The store that is restored into

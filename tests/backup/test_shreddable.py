@@ -26,7 +26,6 @@ from keystead.node.backup_file import read_backup
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
 from keystead.storage.data_keys import SqliteDataKeys
-from keystead.storage.snapshot import data_keys
 from keystead.testing import ManualClock
 
 
@@ -161,7 +160,7 @@ def test_passphrase_and_root_key_open_no_data_key_of_it(
     kms.backup(tmp_path / "s", passphrase=PASSPHRASE, shreddable=True)
     opened = read_backup(tmp_path / "s", PASSPHRASE)
     rows = SqliteDataKeys(kms.node.store.read()).all()
-    held = {record.reference: record for record in data_keys(opened.snapshot)}
+    held = {record.reference: record for record in opened.content.data_keys}
     assert len(held) == len(rows) == 2
     shred_keys = [shred_file(kms, key_id).read_bytes() for key_id in two_keys]
     for row in rows:
@@ -171,7 +170,11 @@ def test_passphrase_and_root_key_open_no_data_key_of_it(
         # Neither the row nor a free page has the wrapping under the root key.
         assert row.wrapped[1:] not in opened.snapshot
         assert not [key for key in shred_keys if key in opened.snapshot]
-        aads = (record.aad(opened.row.store_id), b"", backup_module.under_shred_key.__globals__["_aad"](row, b""))
+        aads = (
+            record.aad(opened.content.row.store_id),
+            b"",
+            backup_module.under_shred_key.__globals__["_aad"](row, b""),
+        )
         for aad in aads:
             with pytest.raises(DecryptionError):
                 unwrap_key(opened.root.wrapping_key(), record.wrapped, aad)

@@ -41,7 +41,7 @@ def test_a_backup_is_private_whatever_the_umask(kms: KMSService, folder: Path, w
         os.umask(former)
     assert stat.S_IMODE((folder / "b").stat().st_mode) == 0o600
     assert [item.name for item in folder.iterdir()] == ["b"]
-    assert read_backup(folder / "b", PASSPHRASE).figures.secrets == 0
+    assert read_backup(folder / "b", PASSPHRASE).content.secrets == 0
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "dangling link"])

@@ -9,6 +9,7 @@ from keystead.crypto import compact, envelope, stream, wrapping
 from keystead.crypto.aad import canonical_aad
 from keystead.crypto.kdf import RFC_9106_LOW_MEMORY, Argon2Parameters
 from keystead.crypto.purpose import Purpose, label
+from keystead.node import backup_file
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/formats.md").read_text("utf-8")
@@ -19,7 +20,8 @@ def section(title: str) -> str:
 
 
 def layout(title: str) -> list[tuple[int, int]]:
-    rows = re.findall(r"^\| (\d+) \| (\d+) \|", section(title), flags=re.MULTILINE)
+    first = re.search(r"^\| offset .*?^$", section(title), flags=re.MULTILINE | re.DOTALL)
+    rows = re.findall(r"^\| (\d+) \| (\d+) \|", first[0], flags=re.MULTILINE)
     return [(int(offset), int(length)) for offset, length in rows]
 
 
@@ -29,6 +31,7 @@ def layout(title: str) -> list[tuple[int, int]]:
         ("Compact ciphertext v2", compact.HEADER_LENGTH),
         ("Streams", stream.HEADER_LENGTH),
         ("Wrapped keys", wrapping.WRAPPED_LENGTH),
+        ("Backups", backup_file.HEADER_LENGTH),
     ],
 )
 def test_each_layout_is_without_gaps_and_of_the_length_in_code(title, length):

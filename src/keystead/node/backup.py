@@ -39,7 +39,7 @@ from keystead.seal.provider import make_slot, root_check
 from keystead.seal.providers.passphrase import Passphrase, require_strength
 from keystead.storage.backups import SqliteBackups
 from keystead.storage.data_keys import SqliteDataKeys
-from keystead.storage.snapshot import data_keys, describe, put_snapshot, take_snapshot, with_data_keys
+from keystead.storage.snapshot import Content, describe, put_snapshot, take_snapshot, with_data_keys
 from keystead.storage.store_row import SqliteSlots
 
 _ENCRYPTED: Final = b'"event":"data_encrypted"'
@@ -70,17 +70,10 @@ class BackupReport:
         return asdict(self)
 
 
-def _report(backup: Backup) -> BackupReport:
-    figures = backup.figures
-    return BackupReport(
-        backup.row.store_id.hex(),
-        backup.created_ms,
-        figures.secrets,
-        figures.versions,
-        figures.data_keys,
-        backup.size,
-        backup.shreddable,
-    )
+def _report(content: Content, created_ms: int, size: int, shreddable: bool) -> BackupReport:
+    keys = len(content.data_keys)
+    store_id = content.row.store_id.hex()
+    return BackupReport(store_id, created_ms, content.secrets, content.versions, keys, size, shreddable)
 
 
 def write_backup(node: Node, session: Session, to: Path, passphrase: str, *, shreddable: bool = False) -> BackupReport:
@@ -93,17 +86,17 @@ def write_backup(node: Node, session: Session, to: Path, passphrase: str, *, shr
     _require_passphrase(passphrase)
     with NewFile(to) as file, node.gate.read(session, "backup:create", "store", "backup_created") as detail:
         known = KnownBackup(str(to.absolute()), node.clock.now_ms(), node.shred_keys.path if shreddable else None)
-        with _Snapshot(node, known) as content:
+        with _Snapshot(node, known) as noted:
             manifest = {
                 "form": SHREDDABLE if shreddable else ORDINARY,
                 "store_id": node.root.store_id.hex(),
                 "root_key": base64.b64encode(node.root.root().view()).decode(),
             }
-            written = fill(file, passphrase, manifest, content.taken(), known.created_ms)
-            written.root.seal()
+            snapshot, content = noted.taken()
+            size = fill(file, passphrase, manifest, snapshot, known.created_ms)
             node.recorder.ready()
             file.give_name()
-        report = replace(_report(written), listed=content.listed)
+        report = replace(_report(content, known.created_ms, size, shreddable), listed=noted.listed)
         detail.update(path=known.path, form=manifest["form"], secrets=report.secrets, bytes=report.bytes)
         return report
 
@@ -129,7 +122,7 @@ class _Snapshot:
         self._shred_keys: dict[bytes, KeyMaterial] = {}
         self.listed = True
 
-    def taken(self) -> bytes:
+    def taken(self) -> tuple[bytes, Content]:
         """The image, its data keys wrapped under the root key or, in shreddable form, under their shred keys.
 
         Raises:
@@ -139,17 +132,17 @@ class _Snapshot:
         while True:
             noted = self._note()
             snapshot = take_snapshot(node.store)
-            if not same(root_check(node.root.root()), describe(snapshot)[0].root_check):
+            content = describe(snapshot)
+            if not same(root_check(node.root.root()), content.row.root_check):
                 raise replaced()
-            held = {record.reference for record in data_keys(snapshot) if record.wrapped is not None}
             # Another process may have rotated the data key in between.
-            if not self.listed or held <= noted:
+            if not self.listed or content.wrapped() <= noted:
                 break
-        if self._known.shred_keys is None:
-            return snapshot
-        return with_data_keys(
-            snapshot, lambda record: under_shred_key(record, node.root, self._shred_keys), node.clock.now_ms()
-        )[0]
+        if self._known.shred_keys is not None:
+            snapshot, _ = with_data_keys(
+                snapshot, lambda record: under_shred_key(record, node.root, self._shred_keys), node.clock.now_ms()
+            )
+        return snapshot, content
 
     def _note(self) -> set[bytes]:
         shreddable = self._known.shred_keys is not None
@@ -243,7 +236,7 @@ def restore_backup(
             require_empty(node)
             backup = read_backup(source, passphrase)
             done.callback(backup.root.seal)
-            report = _report(backup)
+            report = _report(backup.content, backup.created_ms, backup.size, backup.shreddable)
             if backup.shreddable:
                 report = _unshredded(node, backup, report, shred_keys)
             credential = find_credential()
@@ -277,13 +270,12 @@ def _unshredded(node: Node, backup: Backup, report: BackupReport, shred_keys: Pa
             hint="give the folder shred-keys of the store that wrote it (shred_keys=...)",
         )
     folder, now = ShredKeyFolder(shred_keys), node.clock.now_ms()
-    folder.require_of(backup.row.store_id)
-    before = [record for record in data_keys(backup.snapshot) if record.wrapped is not None]
+    folder.require_of(backup.content.row.store_id)
     backup.snapshot, versions = with_data_keys(
         backup.snapshot, lambda record: under_root_key(record, backup.root, folder, now), now
     )
-    after = [record for record in data_keys(backup.snapshot) if record.wrapped is not None]
-    return replace(report, destroyed_keys=len(before) - len(after), destroyed_versions=versions)
+    gone = len(backup.content.wrapped() - describe(backup.snapshot).wrapped())
+    return replace(report, destroyed_keys=gone, destroyed_versions=versions)
 
 
 def _put(node: Node, transaction: Any, backup: Backup, credential: Credential) -> None:

@@ -31,11 +31,10 @@ from keystead.crypto.material import KeyMaterial, random_bytes, zero
 from keystead.crypto.purpose import Purpose
 from keystead.crypto.stream import REFERENCE_LENGTH, StreamOpener, StreamSealer
 from keystead.errors import BackupError, DataError, FileUnavailable, IntegrityError, StoreExists
-from keystead.keys.stream_io import open_stream, seal_stream
+from keystead.keys.stream_io import Writable, open_stream, seal_stream
 from keystead.node.root import RootHolder
 from keystead.seal.provider import root_check
-from keystead.storage.snapshot import Figures, describe
-from keystead.storage.store_row import StoreRow
+from keystead.storage.snapshot import Content, describe
 
 MAGIC: Final = b"ksbackup\x01"
 HEADER_LENGTH: Final = 45
@@ -49,8 +48,7 @@ _NAMELESS: Final = getattr(os, "O_TMPFILE", 0) if Path("/proc/self/fd").is_dir()
 class Backup:
     """An opened backup, verified to its end. `root` holds the root key, and is the caller's to seal."""
 
-    row: StoreRow
-    figures: Figures
+    content: Content
     root: RootHolder
     snapshot: bytes
     created_ms: int
@@ -140,8 +138,45 @@ class NewFile:
             os.close(self._folder)
 
 
-def fill(file: NewFile, passphrase: str, manifest: dict[str, Any], snapshot: bytes, created_ms: int) -> Backup:
-    """Write a backup into a new file, put it on the disk, and read it back from there; what was read.
+class _Parts:
+    """Several byte strings to read one after the other, as from a file."""
+
+    def __init__(self, *parts: bytes | bytearray) -> None:
+        self._parts = [memoryview(part) for part in parts if part]
+
+    def read(self, size: int, /) -> bytes:
+        if not self._parts:
+            return b""
+        taken, self._parts[0] = bytes(self._parts[0][:size]), self._parts[0][size:]
+        if not self._parts[0]:
+            del self._parts[0]
+        return taken
+
+
+class _Expecting:
+    """Takes what is read back, and says whether it was the very same bytes to the end."""
+
+    def __init__(self, parts: _Parts) -> None:
+        self._parts = parts
+        self._as_expected = True
+
+    def write(self, data: memoryview, /) -> int:
+        at = 0
+        while at < len(data):
+            part = self._parts.read(len(data) - at)
+            if not part or data[at : at + len(part)] != part:
+                self._as_expected = False
+                break
+            at += len(part)
+        return len(data)
+
+    def met(self) -> bool:
+        """Whether all that was expected came, and nothing else."""
+        return self._as_expected and not self._parts.read(1)
+
+
+def fill(file: NewFile, passphrase: str, manifest: dict[str, Any], snapshot: bytes, created_ms: int) -> int:
+    """Write a backup into a new file, put it on the disk, and read it back from there; the file's size in bytes.
 
     Raises:
         FileUnavailable: it cannot be written. BackupError: it does not read back as it was written.
@@ -149,27 +184,28 @@ def fill(file: NewFile, passphrase: str, manifest: dict[str, Any], snapshot: byt
     parameters, salt = RFC_9106_LOW_MEMORY, random_bytes(16)
     numbers = (parameters.iterations, parameters.lanes, parameters.memory_kib)
     header = MAGIC + b"".join(number.to_bytes(4, "big") for number in numbers) + salt + created_ms.to_bytes(8, "big")
-    text = json.dumps({**manifest, "sha256": sha256(snapshot).hex()}).encode()
-    payload = bytearray(len(text).to_bytes(4, "big") + text + snapshot)
+    text = bytearray(json.dumps({**manifest, "sha256": sha256(snapshot).hex()}).encode())
+    text[:0] = len(text).to_bytes(4, "big")
     opened = file.open()
-    key = KeyMaterial(derive_from_passphrase(passphrase, salt=salt, parameters=parameters))
     try:
+        key = KeyMaterial(derive_from_passphrase(passphrase, salt=salt, parameters=parameters))
         sealer = StreamSealer(_REFERENCE, key.view(), aad=header, purpose=Purpose.BACKUP)
-        _write(opened, file.path, header, sealer, payload)
-    finally:
         key.forget()
-        zero(payload)
-    opened.seek(0)
-    written = _read(opened, file.path, passphrase)
-    if not same(sha256(written.snapshot), sha256(snapshot)):
-        raise BackupError(f"{file.path.absolute()} does not read back as it was written", hint="check the disk")
-    return written
+        _write(opened, file.path, header, sealer, _Parts(text, snapshot))
+        opened.seek(0)
+        written = _Expecting(_Parts(text, snapshot))
+        _open(opened, file.path, passphrase, written)
+        if not written.met():
+            raise BackupError(f"{file.path.absolute()} does not read back as it was written", hint="check the disk")
+        return opened.tell()
+    finally:
+        zero(text)
 
 
-def _write(opened: BinaryIO, path: Path, header: bytes, sealer: StreamSealer, payload: bytearray) -> None:
+def _write(opened: BinaryIO, path: Path, header: bytes, sealer: StreamSealer, parts: _Parts) -> None:
     try:
         opened.write(header)
-        seal_stream(io.BytesIO(payload), opened, sealer)
+        seal_stream(parts, opened, sealer)
         os.fsync(opened.fileno())
         if hasattr(os, "posix_fadvise"):
             # What is read back is to come from the disk, and not from where it was just put.
@@ -195,15 +231,22 @@ def read_backup(source: Path, passphrase: str) -> Backup:
 
 
 def _read(file: BinaryIO, source: Path, passphrase: str) -> Backup:
+    payload = io.BytesIO()
+    try:
+        created_ms = _open(file, source, passphrase, payload)
+        return _parsed(source, payload.getbuffer(), created_ms, file.tell())
+    finally:
+        # The manifest, with the root key in it; behind it nothing is in the clear.
+        payload.getbuffer()[:4096] = bytes(min(4096, payload.getbuffer().nbytes))
+
+
+def _open(file: BinaryIO, source: Path, passphrase: str, target: Writable) -> int:
+    """Open the stream of a backup into `target`, verified to its end; the time of the backup."""
     header = file.read(HEADER_LENGTH)
     parameters, salt, created_ms = _parse_header(source, header)
     key = KeyMaterial(derive_from_passphrase(passphrase, salt=salt, parameters=parameters))
-    payload = io.BytesIO()
     try:
-        open_stream(file, payload, lambda head: StreamOpener(head, key.view(), aad=header, purpose=Purpose.BACKUP))
-        return _parsed(source, payload.getbuffer(), created_ms, file.tell())
-    except BackupError:
-        raise
+        open_stream(file, target, lambda head: StreamOpener(head, key.view(), aad=header, purpose=Purpose.BACKUP))
     except DataError:
         raise BackupError(
             f"{source.absolute()} does not open",
@@ -212,7 +255,7 @@ def _read(file: BinaryIO, source: Path, passphrase: str) -> Backup:
         ) from None
     finally:
         key.forget()
-        payload.getbuffer()[:] = bytes(payload.getbuffer().nbytes)
+    return created_ms
 
 
 def _parse_header(source: Path, header: bytes) -> tuple[Argon2Parameters, bytes, int]:
@@ -240,7 +283,8 @@ def _parsed(source: Path, payload: memoryview, created_ms: int, size: int) -> Ba
         digest, store_id, form = bytes.fromhex(manifest["sha256"]), manifest["store_id"], manifest["form"]
     except (ValueError, KeyError, TypeError):
         raise BackupError(f"{source.absolute()} holds no manifest that keystead writes") from None
-    row, figures = describe(snapshot)
+    content = describe(snapshot)
+    row = content.row
     if not same(sha256(snapshot), digest) or row.store_id.hex() != store_id or form not in (ORDINARY, SHREDDABLE):
         raise BackupError(f"{source.absolute()} does not hold what its manifest says")
     if not same(root_check(root_key), row.root_check):
@@ -250,4 +294,4 @@ def _parsed(source: Path, payload: memoryview, created_ms: int, size: int) -> Ba
         root.unseal(row.store_id, root_key, row.integrity_wrapped, row.audit_wrapped)
     except IntegrityError:
         raise BackupError(f"{source.absolute()} holds a store whose keys do not belong together") from None
-    return Backup(row, figures, root, snapshot, created_ms, size, form == SHREDDABLE)
+    return Backup(content, root, snapshot, created_ms, size, form == SHREDDABLE)

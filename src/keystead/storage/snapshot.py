@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -30,17 +30,29 @@ _TABLES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """How much a snapshot holds."""
+class Content:
+    """What a snapshot holds: the row of its store, its data keys (oldest first), how many secrets and versions."""
 
+    row: StoreRow
+    data_keys: Sequence[DataKeyRecord]
     secrets: int
     versions: int
-    data_keys: int
+
+    def wrapped(self) -> set[bytes]:
+        """The references of the data keys that it holds, and not only as destroyed ones."""
+        return {record.reference for record in self.data_keys if record.wrapped is not None}
+
+
+def _in_memory() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    # No part of a snapshot goes into a temporary file.
+    connection.execute("PRAGMA temp_store=MEMORY")
+    return connection
 
 
 def take_snapshot(store: SqliteStore) -> bytes:
     """A consistent image of the database, also while others write; it holds no free page's former content."""
-    with store.translated(), closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+    with store.translated(), closing(_in_memory()) as copy:
         store.read().backup(copy)
         copy.execute("DELETE FROM audit_outbox")
         copy.execute("DELETE FROM key_slots")
@@ -50,7 +62,7 @@ def take_snapshot(store: SqliteStore) -> bytes:
 
 @contextmanager
 def _opened(snapshot: bytes) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+    with closing(_in_memory()) as connection:
         try:
             connection.deserialize(snapshot)
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -71,11 +83,11 @@ def _opened(snapshot: bytes) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def describe(snapshot: bytes) -> tuple[StoreRow, Figures]:
-    """The store row and the figures of a snapshot.
+def describe(snapshot: bytes) -> Content:
+    """What a snapshot holds.
 
     Raises:
-        BackupError: it is no sound database of this schema.
+        BackupError: it is no sound database of this schema or an earlier one.
     """
     with _opened(snapshot) as connection:
         row = SqliteStoreRow(connection).get()
@@ -83,15 +95,9 @@ def describe(snapshot: bytes) -> tuple[StoreRow, Figures]:
             raise BackupError("the backup holds no store")
         counts = [
             connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("secrets", "secret_versions", "data_keys")
+            for table in ("secrets", "secret_versions")
         ]
-        return row, Figures(*counts)
-
-
-def data_keys(snapshot: bytes) -> list[DataKeyRecord]:
-    """The data keys of a snapshot, oldest first; BackupError as for `describe`."""
-    with _opened(snapshot) as connection:
-        return list(SqliteDataKeys(connection).all())
+        return Content(row, SqliteDataKeys(connection).all(), *counts)
 
 
 def with_data_keys(
