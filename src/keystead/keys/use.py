@@ -166,13 +166,16 @@ class DataUse:
         self._reported = self._encrypted.total()
         period = Period(self._monotonic, until, self._counts, self._encrypted)
         self._seal, self._encrypt_until = key.seal, until
-        self._install("encrypt", hot_encrypt(key, period, self.encrypt))
+        self._install("encrypt", hot_encrypt(key, period, self.encrypt), ended)
         if self._ended != ended:
-            self.end_period()
+            self._encrypt_until = -1.0
 
-    def _install(self, name: str, hot: Hot) -> None:
+    def _install(self, name: str, hot: Hot, ended: int) -> None:
+        """Put a function of a period into the service, unless that period was ended meanwhile."""
         self._hot_ends.append(hot.end)
         self._face[name] = hot.crypt
+        if self._ended != ended:
+            hot.end()
 
     def try_encrypt(self, data: bytes, aad: AAD = None) -> bytes | WouldWait:
         """The same within a period, for data that is encrypted in no time."""
@@ -217,7 +220,7 @@ class DataUse:
     def _decrypt_first(self, blob: bytes, aad: bytes) -> bytes:
         """The first of a period under a header: its key is looked up and, once a tag was verified, kept."""
         # A period that ends meanwhile gets new dictionaries, so that nothing which it ended is kept.
-        openers = self._openers
+        ended, openers, until = self._ended, self._openers, self._open_until
         try:
             check_form(blob)
             ring = self._keys.ring
@@ -230,8 +233,8 @@ class DataUse:
         counter.use()
         ring.keep(Purpose.CALLER, key)
         if not openers:
-            period = Period(self._monotonic, self._open_until, self._counts, counter)
-            self._install("decrypt", hot_decrypt(key, period, self.decrypt))
+            period = Period(self._monotonic, until, self._counts, counter)
+            self._install("decrypt", hot_decrypt(key, period, self.decrypt), ended)
         openers[key.prefix] = (key.open, counter)
         return plaintext
 

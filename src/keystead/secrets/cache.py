@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -62,6 +63,12 @@ class ValueCache:
             while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
                 self._remove(next(iter(self._entries)))
                 self.figures.evicted += 1
+
+    def if_unchanged(self, token: int, do: Callable[[], None]) -> None:
+        """Do something, unless anything was dropped since `token` was read; nothing is dropped meanwhile."""
+        with self._lock:
+            if token == self.token:
+                do()
 
     def _remove(self, key: Key) -> None:
         entry = self._entries.pop(key, None)

@@ -178,9 +178,8 @@ class SecretsManager:
             until = min(until, now + (kept.found.until_ms - node.clock.now_ms()) / 1000)
         if len(self._hot) >= HOT_NAMES:
             self._hot.clear()
-        self._hot[name] = (kept.found.value, until, counter)
-        if node.cache.token != known.token:
-            self._hot.pop(name, None)
+        hot = (kept.found.value, until, counter)
+        node.cache.if_unchanged(known.token, lambda: self._hot.__setitem__(name, hot))
 
     def _miss(self, key: Key, stale: Entry | None) -> SecretValue:
         node = self._watch()
