@@ -260,3 +260,20 @@ def test_a_read_that_fails_is_recorded_and_a_hit_is_not_recorded_again(store: Co
     for _ in range(10):
         store.secrets.get_secret("API_KEY")
     assert [event for event, _, _ in events if event != "cache_hit"] == ["secret_retrieved"]
+
+
+def test_an_old_value_is_not_served_even_for_a_moment_after_it_was_dropped(store: Connection) -> None:
+    store.kms.store_secret("API_KEY", "old")
+    store.secrets.get_secret("API_KEY")
+    served: list[Any] = []
+    guarded = type(store.kms.node.cache).if_unchanged
+
+    def watched(self: ValueCache, token: int, do: Callable[[], None]) -> None:
+        store.kms.rotate_secret("API_KEY", "new")
+        guarded(self, token, do)
+        served.append(store.secrets._hot.get("API_KEY"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ValueCache, "if_unchanged", watched)
+        store.secrets.get_secret("API_KEY")
+    assert served == [None]
