@@ -8,13 +8,15 @@ import json
 import os
 import pty
 import select
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +56,8 @@ def environment(**extra: str) -> dict[str, str]:
     kept = {
         name: text
         for name, text in os.environ.items()
-        if not name.startswith(("KMS_", "KEYSTEAD_", "PYTHONDONTWRITE")) and name not in {"NO_COLOR", "LOG_LEVEL"}
+        if not name.startswith(("KMS_", "KEYSTEAD_", "PYTHONDONTWRITE"))
+        and name not in {"NO_COLOR", "LOG_LEVEL", "COLUMNS", "LINES"}
     }
     # compiled once for all calls: dozens of processes start here
     kept["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / f"keystead-tests-pyc-{os.getuid()}")
@@ -62,11 +65,52 @@ def environment(**extra: str) -> dict[str, str]:
     return kept | extra
 
 
+class Preloaded:
+    """The process from which calls are forked; see preloaded.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files = [folder / name for name in ("in", "out", "err")]
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("preloaded.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            text=True,
+        )
+
+    def call(self, argv: Sequence[str], data: bytes, folder: Path, env: Mapping[str, str], umask: int) -> Done:
+        given, out, err = self._files
+        given.write_bytes(data)
+        out.write_bytes(b"")
+        err.write_bytes(b"")
+        request = {
+            "argv": argv,
+            "folder": str(folder),
+            "environment": environment(**env),
+            "umask": umask,
+            "files": [str(path) for path in self._files],
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        code = int(self._process.stdout.readline())
+        return Done(code, out.read_bytes(), err.read_text())
+
+    def close(self) -> None:
+        self._process.communicate(timeout=PATIENCE)
+
+
 class Commands:
     """Calls of the command in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, preloaded: Preloaded) -> None:
         self.folder = folder
+        self.preloaded = preloaded
+
+    def elsewhere(self, folder: Path) -> Commands:
+        """The command in another folder."""
+        folder.mkdir(exist_ok=True)
+        return Commands(folder, self.preloaded)
 
     @property
     def store(self) -> Path:
@@ -83,19 +127,24 @@ class Commands:
         umask: int = -1,
         cwd: Path | None = None,
     ) -> Done:
+        data = input.encode() if isinstance(input, str) else input
+        done = self.preloaded.call(words, data, cwd or self.folder, env or {}, umask)
+        assert "Traceback" not in done.err
+        return done
+
+    def fresh(self, *words: str, input: bytes = b"", env: Mapping[str, str] | None = None) -> Done:  # noqa: A002
+        """The same in an interpreter of its own, from its first line on."""
         done = subprocess.run(
             self.argv(*words),
-            input=input.encode() if isinstance(input, str) else input,
+            input=input,
             capture_output=True,
-            cwd=cwd or self.folder,
+            cwd=self.folder,
             env=environment(**(env or {})),
-            umask=umask,
             timeout=PATIENCE,
             check=False,
         )
-        error = done.stderr.decode()
-        assert "Traceback" not in error
-        return Done(done.returncode, done.stdout, error)
+        assert b"Traceback" not in done.stderr
+        return Done(done.returncode, done.stdout, done.stderr.decode())
 
     def good(self, *words: str, **how: Any) -> Done:
         done = self(*words, **how)
@@ -122,8 +171,9 @@ class Commands:
             stdout=follower if stdout is None else stdout,
             stderr=follower,
             cwd=self.folder,
-            env=environment(TERM="xterm", **(env or {})),
+            env=environment(**{"TERM": "xterm", **(env or {})}),
             start_new_session=True,
+            preexec_fn=partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - makes it the terminal's own
         )
         os.close(follower)
         waiting, screen, deadline = list(answers), "", time.monotonic() + PATIENCE
@@ -150,16 +200,31 @@ class Commands:
         return Shown(code, screen.replace("\r\n", "\n"))
 
 
+@pytest.fixture(scope="session")
+def preloaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Preloaded]:
+    process = Preloaded(tmp_path_factory.mktemp("calls"))
+    yield process
+    process.close()
+
+
 @pytest.fixture
-def bare(tmp_path: Path) -> Commands:
+def bare(tmp_path: Path, preloaded: Preloaded) -> Commands:
     """The command in a folder without a store."""
     folder = tmp_path / "app"
     folder.mkdir()
-    return Commands(folder)
+    return Commands(folder, preloaded)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, preloaded: Preloaded) -> Path:
+    """A store as `init` makes it, to be copied."""
+    commands = Commands(tmp_path_factory.mktemp("template"), preloaded)
+    commands.good("init", "--no-recovery-kit")
+    return commands.store
 
 
 @pytest.fixture
-def ks(bare: Commands) -> Commands:
+def ks(bare: Commands, template: Path) -> Commands:
     """The command in a folder with a new store, its key beside it."""
-    bare.good("init", "--no-recovery-kit")
+    shutil.copytree(template, bare.store)
     return bare

@@ -102,7 +102,7 @@ def test_the_recovery_kit_is_shown_once_on_a_terminal(bare: Commands) -> None:
     assert len(KIT_LINE.findall(shown.screen)) == 3 or shown.screen.count("=== recovery key ===") == 1
     again = bare.terminal("init")
     assert "recovery key" not in again.screen
-    kinds = [slot["kind"] for slot in bare.good("slots", "list", "--json").document["slots"]]
+    kinds = sorted(slot["kind"] for slot in bare.good("slots", "list", "--json").document["slots"])
     assert kinds == ["master-key", "recovery"]
 
 
@@ -165,8 +165,7 @@ def test_recovery_reads_the_three_lines_alone_from_stdin(bare: Commands) -> None
 
 def test_a_wrong_kit_changes_nothing(bare: Commands) -> None:
     bare.good("init", "--recovery-file", "kit.txt")
-    other = Commands(bare.folder.parent / "other")
-    other.folder.mkdir()
+    other = bare.elsewhere(bare.folder.parent / "other")
     other.good("init", "--recovery-file", "kit.txt")
     (bare.store / "master.key").unlink()
     before = files(bare.store)

@@ -64,6 +64,7 @@ def restore(
     """
     from keystead.services.setup import place, restore_store
 
+    context.log()
     text = entry.passphrase("the backup", file=passphrase_file, descriptor=passphrase_fd, confirm=False)
     location = place(into, context.store)
     restored = restore_store(file, text, location, shred_keys=shred_keys, prompt=entry.passphrase_prompt())

@@ -33,6 +33,7 @@ class Context:
         """The store's KMSService, open for this block."""
         from keystead.services.kms import KMSService
 
+        self.log()
         service = KMSService(self.store, prompt=entry.passphrase_prompt(), accept_rollback=accept_rollback)
         with service:
             self._tell(service.notices)

@@ -63,6 +63,7 @@ def init(
     """
     from keystead.services import setup
 
+    context.log()
     if recover is not None:
         _recover(context, setup.find(folder, context.store), recover, key_file)
         return

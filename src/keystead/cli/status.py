@@ -22,7 +22,10 @@ def status(context: Context) -> None:
     with context.kms() as kms:
         found = kms.get_status()
     if context.json:
-        output.document("status/1", **found.as_dict())
+        fields = found.as_dict()
+        # In every document `schema` names the document's own form.
+        fields["store_schema"] = fields.pop("schema")
+        output.document("status/1", **fields)
         return
     for name, text in _rows(found):
         click.echo(f"{output.emphasis(name.ljust(12))}  {text}")

@@ -1,0 +1,363 @@
+"""What every command keeps to: where things are printed, exit codes, errors, JSON, help, no traceback."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import CANARY, Commands, environment
+
+from keystead import errors
+from keystead.cli.commands import ALIASES, HOMES
+from keystead.cli.failures import EXIT_CODES, exit_code
+
+VERBS = {
+    "env": ["import"],
+    "keys": ["list", "rotate", "destroy"],
+    "slots": ["list", "add", "remove"],
+    "audit": ["tail", "verify", "accept-rollback"],
+    "sessions": ["list", "revoke"],
+}
+ALL = [[noun] for noun in HOMES] + [[noun, verb] for noun, verbs in VERBS.items() for verb in verbs]
+LEAVES = [
+    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.KeysteadError)
+    and not kind.__subclasses__()
+]  # fmt: skip
+KNOWN = {1, 2, 3, 4, 5, 6, 7, 8, 9, 75}
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_command_has_help_that_says_what_it_does(bare: Commands, words: list[str]) -> None:
+    shown = bare.good(*words, "--help")
+    assert "Usage: keystead " + " ".join(words) in shown.text
+    assert shown.err == ""
+    usage, _, rest = shown.text.partition("\n\n")
+    assert len(rest.strip().splitlines()[0]) > 10, usage
+
+
+def test_help_lists_every_command_and_the_exit_codes(bare: Commands) -> None:
+    text = bare.good("--help").text
+    assert [name for name in HOMES if not re.search(rf"^  {name} +\S", text, re.MULTILINE)] == []
+    assert all(str(code) in text for code in KNOWN)
+
+
+def test_without_a_command_help_is_shown_as_a_mistake(bare: Commands) -> None:
+    for words in ([], ["keys"], ["audit"]):
+        done = bare(*words)
+        assert (done.code, done.out) == (2, b"")
+        assert "Usage:" in done.err
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_every_error_has_an_exit_code_of_the_table(kind: type[errors.KeysteadError]) -> None:
+    error = kind.__new__(kind)
+    assert exit_code(error) in KNOWN
+    special = [place for place, (base, _) in enumerate(EXIT_CODES) if issubclass(kind, base)]
+    assert special == sorted(special)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (errors.UsageError, 2), (errors.SecretNotFound, 3), (errors.StoreNotFound, 3), (errors.Denied, 4),
+        (errors.Sealed, 5), (errors.MasterKeyMissing, 5), (errors.WrongMasterKey, 5), (errors.VersionConflict, 6),
+        (errors.DecryptionError, 7), (errors.IntegrityError, 7), (errors.RollbackDetected, 7), (errors.AuditBroken, 7),
+        (errors.StoreUnavailable, 8), (errors.AuditUnavailable, 8), (errors.SecretExpired, 9), (errors.StoreBusy, 75),
+        (errors.FileUnavailable, 1), (errors.SchemaTooNew, 1),
+    ],
+)  # fmt: skip
+def test_the_exit_codes_are_those_that_were_promised(kind: type[errors.KeysteadError], code: int) -> None:
+    assert exit_code(kind.__new__(kind)) == code
+
+
+def test_an_error_says_what_and_what_next_with_its_code(ks: Commands) -> None:
+    done = ks("get", "NOWHERE")
+    assert (done.code, done.out) == (3, b"")
+    lines = done.err.splitlines()
+    assert lines[0] == "error: no secret NOWHERE"
+    assert [line.split()[0] for line in lines[1:]] == ["next", "code"]
+    assert lines[-1].split()[1] == "KS1101"
+
+
+def test_an_error_with_json_is_one_document_on_stderr(ks: Commands) -> None:
+    for words in (["get", "NOWHERE", "--json"], ["--json", "get", "NOWHERE"]):
+        done = ks(*words)
+        assert (done.code, done.out) == (3, b"")
+        found = json.loads(done.err)
+        assert (found["schema"], found["code"]) == ("keystead.error/1", "KS1101")
+        assert set(found) == {"schema", "error", "why", "next", "code"}
+    assert json.loads(ks("list", "--json", "--nonsense").err)["code"] == "KS1001"
+
+
+def test_where_no_store_is_the_next_step_is_named(bare: Commands) -> None:
+    done = bare("list")
+    assert done.code == 3
+    assert "keystead init" in done.err
+
+
+def test_a_wrong_key_is_refused_by_fingerprints_and_nothing_is_written(ks: Commands) -> None:
+    other = ks.good("generate-master-key").text.strip().partition("=")[2]
+    before = (ks.store / "keystead.db").read_bytes()
+    refused = ks("set", "A", input="x", env={"KMS_MASTER_KEY": other})
+    assert refused.code == 5
+    assert "KS3104" in refused.err
+    assert len(re.findall(r"\b[0-9a-f]{8}\b", refused.err)) >= 2
+    assert other not in refused.err
+    assert (ks.store / "keystead.db").read_bytes() == before
+
+
+def test_a_key_file_that_others_can_read_is_refused_with_the_command_that_helps(ks: Commands) -> None:
+    (ks.store / "master.key").chmod(0o644)
+    refused = ks("list")
+    assert refused.code == 5
+    assert "chmod 600" in refused.err
+
+
+def test_a_store_elsewhere_is_named_before_or_behind_the_command(ks: Commands, tmp_path: Path) -> None:
+    ks.good("set", "A", input="x")
+    elsewhere = ks.elsewhere(tmp_path / "elsewhere")
+    place = str(ks.store)
+    assert elsewhere.good("-s", place, "get", "A").text == "x"
+    assert elsewhere.good("get", "A", "--store", f"sqlite:///{place}/keystead.db").text == "x"
+    assert elsewhere.good("get", "A", env={"KEYSTEAD_URL": place}).text == "x"
+    below = ks.elsewhere(ks.folder / "below")
+    assert below.good("get", "A").text == "x"
+    assert elsewhere("get", "A").code == 3
+    assert elsewhere("-s", "postgres://x", "get", "A").code == 2
+
+
+def test_a_store_that_is_made_because_it_was_named_is_announced(bare: Commands) -> None:
+    key = bare.good("generate-master-key").text.strip().partition("=")[2]
+    done = bare.good("-s", "app.db", "set", "A", input="x", env={"KMS_MASTER_KEY": key})
+    assert str(bare.folder / "app.db") in done.err
+    assert "new store" in done.err
+    again = bare.good("-s", "app.db", "get", "A", env={"KMS_MASTER_KEY": key})
+    assert again.err == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [(["lst"], "list"), (["gt"], "get"), (["histroy"], "history"), (["keys", "lsit"], "keys list"), (["Set"], "set")],
+)
+def test_a_mistyped_command_gets_the_closest_one_as_a_hint(bare: Commands, typed: list[str], meant: str) -> None:
+    done = bare(*typed)
+    assert done.code == 2
+    assert f"did you mean keystead {meant}?" in done.err
+
+
+def test_a_mistyped_option_gets_the_closest_one_and_is_not_repeated(ks: Commands) -> None:
+    done = ks("set", "A", f"--tll={CANARY}", input="x")
+    assert done.code == 2
+    assert "--ttl" in done.err
+    assert CANARY not in done.err
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_what_people_type_by_habit_works(bare: Commands, alias: str) -> None:
+    assert bare.good(alias, "--help").text.splitlines()[0].startswith("Usage: keystead ")
+    assert ALIASES[alias] in HOMES
+
+
+def test_every_answer_as_json_is_one_document_with_its_schema(ks: Commands) -> None:
+    ks.good("set", "A", input="x")
+    for words in (
+        ["list"], ["get", "A"], ["history", "A"], ["status"], ["version"], ["keys", "list"], ["keys", "rotate"],
+        ["slots", "list"], ["slots", "add", "--key-file", "k"], ["audit", "tail"], ["audit", "verify"],
+        ["sessions", "list"], ["generate-master-key"], ["init"], ["rm", "A", "--yes"], ["rm", "A", "--undo"],
+        ["audit", "accept-rollback"], ["audit", "verify", "--without-key"],
+    ):  # fmt: skip
+        document = ks.good(*words, "--json").document
+        assert re.fullmatch(r"keystead\.[a-z-]+/1", document["schema"]), words
+    for words in (["set", "B"], ["rotate", "A"]):
+        assert ks.good(*words, "--json", input="y").document["schema"] == f"keystead.{words[0]}/1"
+
+
+def test_status_as_json_has_the_promised_names(ks: Commands) -> None:
+    document = ks.good("status", "--json").document
+    assert {
+        "initialized", "master_key_present", "slots", "data_keys_count", "active_data_keys", "secrets_count",
+        "expired_secrets_count", "oldest_data_key_age_ms", "rotation_due", "operations_by_session", "cache",
+        "audit_head",
+    } <= set(document)  # fmt: skip
+
+
+def test_quiet_leaves_the_answer_and_verbose_tells_more(ks: Commands) -> None:
+    assert ks.good("-q", "set", "A", input="x").err == ""
+    assert ks.good("get", "A", "-q").text == "x"
+    loud = ks.good("get", "A", "-v")
+    assert loud.text == "x"
+    assert "[INFO] kms_initialized" in loud.err
+    assert "master.key" in loud.err
+
+
+def test_the_log_level_is_honoured(ks: Commands) -> None:
+    assert "[INFO] kms_initialized" in ks.good("list", env={"LOG_LEVEL": "info"}).err
+    assert "[INFO]" not in ks.good("list", env={"LOG_LEVEL": "WARNING"}).err
+    assert "[INFO]" not in ks.good("list", env={"LOG_LEVEL": "nonsense"}).err
+
+
+def test_colours_are_for_terminals_that_show_them_and_people_who_want_them(ks: Commands) -> None:
+    ks.good("set", "A", input="x")
+    assert "\033[" in ks.terminal("list").screen
+    assert "\033[" in ks.terminal("get", "NOWHERE").screen
+    for variables in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\033[" not in ks.terminal("list", env=variables).screen
+        assert "\033[" not in ks.terminal("get", "NOWHERE", env=variables).screen
+    assert "\033[" not in ks.good("list").text + ks("get", "NOWHERE").err
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_table_fits_its_terminal(ks: Commands, width: int) -> None:
+    ks.good("set", "a/very/long/name/of/a/secret/that/nobody/would/type", "--tag", f"note={'n' * 60}", input="x")
+    shown = ks.terminal("list", width=width, env={"NO_COLOR": "1"})
+    assert max(len(line) for line in shown.screen.splitlines()) <= width
+    assert "VERSION" in shown.screen or width < 50
+
+
+def test_what_was_cut_is_marked_in_ascii_where_the_terminal_has_nothing_else(ks: Commands) -> None:
+    ks.good("set", "a" * 100, "--tag", "who=Žofie", input="x")
+    plain = ks.terminal("list", width=60, env={"PYTHONIOENCODING": "ascii"})
+    assert plain.code == 0
+    assert "~" in plain.screen
+    assert ks.fresh("list", env={"PYTHONIOENCODING": "latin-1"}).code == 0
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_noise(ks: Commands) -> None:
+    (ks.folder / "many.env").write_text("".join(f"NAME_{number}=value\n" for number in range(3_000)))
+    ks.good("env", "import", "many.env")
+    line = " ".join(ks.argv("list"))
+    done = subprocess.run(
+        ["bash", "-c", f"{line} | head -1; exit ${{PIPESTATUS[0]}}"],
+        cwd=ks.folder, env=environment(), capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 141
+    assert done.stderr == b""
+    assert done.stdout.startswith(b"NAME_0\t")
+
+
+@pytest.mark.parametrize("words", [["audit", "tail", "-f"], ["set", "A"]])
+def test_ctrl_c_stops_with_one_word(ks: Commands, words: list[str]) -> None:
+    shown = ks.terminal(*words, answers=[("audit_closed" if words[0] == "audit" else "Value of A", "\x03")])
+    assert shown.code == 130
+    assert "stopped" in shown.screen
+    assert ks("get", "A").code == 3
+
+
+def test_something_unexpected_is_told_in_two_lines(ks: Commands) -> None:
+    broken = "import keystead.cli.main as m, keystead.cli.status as s; " + (
+        "s.version.callback = lambda **_: 1 / 0; m.main(['version'])"
+    )
+    python = ks.argv()[0]
+    for variables, lines in (({}, 2), ({"KEYSTEAD_DEBUG": "1"}, None)):
+        done = subprocess.run(
+            [python, "-c", broken],
+            env=environment(**variables),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1
+        if lines:
+            assert len(done.stderr.splitlines()) == lines
+            assert "KEYSTEAD_DEBUG" in done.stderr
+        else:
+            assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_traceback_that_was_asked_for_shows_no_value(ks: Commands) -> None:
+    ks.good("set", "A", input=CANARY)
+    for words, data in ((["get", "A#9"], b""), (["set", "A", "--ttl", "x"], CANARY.encode()), (["set", "A B"], b"x")):
+        done = subprocess.run(
+            ks.argv(*words), input=data, cwd=ks.folder, env=environment(KEYSTEAD_DEBUG="1"), capture_output=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert b"Traceback" in done.stderr
+        assert CANARY.encode() not in done.stderr + done.stdout
+
+
+def test_no_command_shows_a_value_that_it_was_not_asked_for(ks: Commands) -> None:
+    ks.good("set", "A", "--tag", "a=b", input=CANARY)
+    ks.good("rotate", "A", input=CANARY + "2")
+    sealed = ks.good("encrypt", input=CANARY).out
+    said = ""
+    for words, data in (
+        (["list"], b""), (["list", "--json"], b""), (["history", "A"], b""), (["status", "-v"], b""),
+        (["audit", "tail", "-n", "1000", "--json"], b""), (["audit", "verify"], b""), (["sessions", "list"], b""),
+        (["keys", "list"], b""), (["slots", "list"], b""), (["set", "A B"], CANARY.encode()),
+        (["set", "A", "--expected-version", "9"], CANARY.encode()), (["decrypt", "--aad", "x=y"], sealed),
+        (["encrypt", "--format", "v9"], CANARY.encode()), (["get", "A#7"], b""), (["get", "A#pending"], b""),
+    ):  # fmt: skip
+        done = ks(*words, input=data)
+        said += done.out.decode(errors="replace") + done.err
+    windows = {CANARY[at : at + 8] for at in range(len(CANARY) - 7)}
+    assert [window for window in windows if window in said] == []
+
+
+def test_a_damaged_store_is_told_with_its_own_code(ks: Commands) -> None:
+    ks.good("set", "A", input="x")
+    database = ks.store / "keystead.db"
+    whole = database.read_bytes()
+    for suffix in ("-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
+    database.write_bytes(b"not a database at all" * 1000)
+    assert ks("list").code == 8
+    database.write_bytes(whole[: len(whole) // 2])
+    assert ks("list").code in (7, 8)
+    shutil.rmtree(ks.store)
+    assert ks("list").code == 3
+
+
+def test_an_edited_row_is_an_integrity_error(ks: Commands) -> None:
+    import sqlite3
+
+    ks.good("set", "A", input="x")
+    with sqlite3.connect(ks.store / "keystead.db") as connection:
+        connection.execute('UPDATE secrets SET tags = \'{"a":"b"}\'')
+    connection.close()
+    refused = ks("get", "A")
+    assert refused.code == 7
+    assert "KS2003" in refused.err
+
+
+def test_get_needs_little_of_the_processor(ks: Commands) -> None:
+    """The figure itself is the benchmark's; here it is compared with what starting Python and click takes."""
+    ks.good("set", "A", input="x")
+
+    def least(*argv: str) -> float:
+        used = []
+        for _ in range(5):
+            before = os.times()
+            subprocess.run(argv, cwd=ks.folder, env=environment(), capture_output=True, timeout=60, check=True)
+            after = os.times()
+            used.append(after.children_user + after.children_system - before.children_user - before.children_system)
+        return min(used)
+
+    bare = least(
+        ks.argv()[0], "-c", "import click, sqlite3, json, logging, cryptography.hazmat.primitives.ciphers.aead"
+    )
+    assert least(*ks.argv("get", "A")) < 4 * bare + 0.05
+
+
+def test_twenty_quick_calls_leave_one_chain(ks: Commands) -> None:
+    for _ in range(20):
+        ks.good("list")
+    assert [path.name for path in (ks.store / "audit").iterdir() if path.is_dir()] == ["0001"]
+
+
+def test_a_killed_command_leaves_a_store_that_goes_on(ks: Commands) -> None:
+    for _ in range(3):
+        process = ks.start("set", "A", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    ks.good("set", "A", input="x")
+    assert ks.good("audit", "verify", "--json").document["ok"] is True
