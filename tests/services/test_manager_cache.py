@@ -277,3 +277,31 @@ def test_an_old_value_is_not_served_even_for_a_moment_after_it_was_dropped(store
         patch.setattr(ValueCache, "if_unchanged", watched)
         store.secrets.get_secret("API_KEY")
     assert served == [None]
+
+
+def test_the_token_rises_only_when_everything_that_was_dropped_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ValueCache()
+    for number in range(3):
+        cache.put(("N", number, None), entry("x"), cache.token)
+    before, during = cache.token, []
+    remove = ValueCache._remove
+    monkeypatch.setattr(ValueCache, "_remove", lambda self, key: (during.append(self.token), remove(self, key)))
+    cache.drop(["N"])
+    assert (during, cache.token) == ([before] * 3, before + 1)
+
+
+def test_a_value_that_was_dropped_while_the_store_was_asked_is_not_served_in_its_place(store: Connection) -> None:
+    from keystead.errors import StoreBusy
+
+    store.kms.store_secret("API_KEY", "old")
+    store.secrets.get_secret("API_KEY")
+
+    def busy(*_: object) -> None:
+        store.kms.node.cache.drop(["API_KEY"])
+        raise StoreBusy("another process was faster")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(store.kms.node.reader), "get", busy)
+        patch.setattr(type(store.secrets), "_may_serve", lambda *_: False)
+        with pytest.raises(StoreBusy):
+            store.secrets.get_secret("API_KEY")

@@ -83,18 +83,19 @@ class ValueCache:
     def drop(self, names: list[str]) -> None:
         """Forget everything under these names."""
         with self._lock:
-            self.token += 1
             for name in names:
                 for key in list(self._by_name.get(name, ())):
                     self._remove(key)
+            # Last: whoever looks without the lock, and saw the new token before, must find nothing that is dropped.
+            self.token += 1
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self.token += 1
             self._entries.clear()
             self._by_name.clear()
             self._bytes = 0
+            self.token += 1
 
     def loading(self, key: Key) -> threading.Lock:
         """The lock under which one of several that miss the same key reads it for all."""

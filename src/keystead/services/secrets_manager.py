@@ -200,6 +200,7 @@ class SecretsManager:
             stale is not None
             and not error.damaged
             and stale.generation == node.generation
+            and node.cache.get(key) is stale
             and self._monotonic() - stale.read_at < self._cache_ttl + grace
             and not is_expired(stale.found.until_ms, node.clock.now_ms())
         )
