@@ -15,7 +15,7 @@ from keystead.errors import RollbackDetected, UsageError
 
 if TYPE_CHECKING:
     from keystead.audit.reader import LogEntry
-    from keystead.audit.report import Report
+    from keystead.audit.report import ChainReport, Report
 
 _LONG = ("mac", "signature", "frontier")
 
@@ -69,16 +69,16 @@ def verify(context: Context, without_key: bool, public_key: str | None) -> None:
     """
     from keystead.services.audit_operations import verify_without_keys
 
-    signer = public_key
+    signer, own = public_key, ""
     if without_key or public_key is not None:
         report = verify_without_keys(context.store, public_key=_public_key(public_key))
     else:
         with context.kms() as kms:
-            report, signer = kms.audit.verify(), kms.audit.public_key().hex()
+            report, signer, own = kms.audit.verify(), kms.audit.public_key().hex(), kms.node.journal.chain
     if context.json:
         _document(report, signer)
     else:
-        _print(context, report, signer)
+        _print(context, report, signer, own)
     report.require_ok()
 
 
@@ -118,11 +118,11 @@ def _document(report: Report, signer: str | None) -> None:
     )
 
 
-def _print(context: Context, report: Report, signer: str | None) -> None:
+def _print(context: Context, report: Report, signer: str | None, own: str) -> None:
     rows = [
         (
             chain.head.chain,
-            chain.status.value + (f" since {output.moment(chain.since_ms)}" if chain.since_ms is not None else ""),
+            _end(chain, own),
             str(chain.head.count),
             str(chain.checkpoints),
             chain.head.hash[:16] or "-",
@@ -136,6 +136,12 @@ def _print(context: Context, report: Report, signer: str | None) -> None:
         context.say(f"verified {report.records} records by {report.checked}; the log's digest is {report.digest[:16]}")
     if signer is not None:
         context.say(f"the public key is {signer}")
+
+
+def _end(chain: ChainReport, own: str) -> str:
+    if chain.status == "open" and chain.head.chain == own:
+        return "open, by this command"
+    return chain.status.value + (f" since {output.moment(chain.since_ms)}" if chain.since_ms is not None else "")
 
 
 @audit.command("accept-rollback")

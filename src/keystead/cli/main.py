@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 from io import TextIOWrapper
@@ -42,7 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     context = Context()
     try:
-        sys.exit(_run(context, arguments))
+        code = _run(context, arguments)
+        # At its end the interpreter would look through all objects once more for some to free, which takes 12 ms.
+        gc.freeze()
+        sys.exit(code)
     except BrokenPipeError:
         output.discard_stdout()
         sys.exit(_PIPE_CLOSED)

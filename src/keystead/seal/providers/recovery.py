@@ -77,11 +77,11 @@ class RecoveryKit:
             _END,
             "",
             "When the master key is lost:",
-            "  1. keystead init --recover KIT    KIT is this file, or one with the three lines typed in",
-            "  2. keystead slots add             gives the store a new master key",
-            "  3. keystead slots list            then remove the slot of the lost key: keystead slots remove ID",
+            "  1. keystead init --recover KIT    KIT is this file, or one with the three lines typed in;",
+            "                                    the store gets a new master key",
+            "  2. keystead slots list            then remove the slot of the lost key: keystead slots remove ID",
             "When this page may have been seen by others:",
-            f"  keystead slots remove {slot_id}, then make a new kit with keystead slots add",
+            f"  keystead slots add --recovery-file FILE makes a new kit; then keystead slots remove {slot_id}",
             "",
         )
         return "\n".join(lines)
