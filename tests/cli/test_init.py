@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import subprocess
 from pathlib import Path
 
 from tests.cli.conftest import CANARY, Commands
@@ -228,3 +229,38 @@ def test_init_tells_all_of_it_as_json(bare: Commands) -> None:
     assert document["database"] == str(bare.store / "keystead.db")
     assert document["key"] == str(bare.store / "master.key")
     assert document["recovery_file"] == str(bare.folder / "kit.txt")
+
+
+def test_several_at_once_make_one_store_that_opens(bare: Commands) -> None:
+    racing = [bare.start("init", "--no-recovery-kit", stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    ended = []
+    for process in racing:
+        _, err = process.communicate(timeout=60)
+        assert b"Traceback" not in err
+        ended.append(process.returncode)
+    assert 0 in ended
+    assert set(ended) <= {0, 6}
+    bare.good("set", "A", input="x")
+    assert bare.good("get", "A").text == "x"
+    assert len(bare.good("slots", "list", "--json").document["slots"]) == 1
+
+
+def test_init_follows_the_store_that_was_named(bare: Commands) -> None:
+    key = bare.good("generate-master-key").text.strip().partition("=")[2]
+    named = {"KEYSTEAD_URL": "named.db", "KMS_MASTER_KEY": key}
+    bare.good("init", "--no-recovery-kit", env=named)
+    assert (bare.folder / "named.db").exists()
+    assert not bare.store.exists()
+    bare.good("set", "A", input="x", env=named)
+    assert bare("-s", "other.db", "init", "--no-recovery-kit").code == 5
+    assert not (bare.folder / "master.key").exists()
+
+
+def test_recovery_needs_a_store(bare: Commands) -> None:
+    bare.good("init", "--recovery-file", "kit.txt")
+    other = bare.elsewhere(bare.folder.parent / "other")
+    kit = str(bare.folder / "kit.txt")
+    assert other("init", "--recover", kit).code == 3
+    assert other("init", "--recover", kit, ".").code == 3
+    assert other("-s", "new.db", "init", "--recover", kit).code == 3
+    assert list(other.folder.iterdir()) == []
