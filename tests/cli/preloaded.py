@@ -18,6 +18,7 @@ from keystead.cli.main import main
 
 
 def serve() -> None:
+    import_module("keystead.cli.program")
     for home in {home.partition(":")[0] for home in HOMES.values()}:
         import_module(f"keystead.cli.{home}")
     for name in ("env_file", "setup", "connection", "audit_operations"):

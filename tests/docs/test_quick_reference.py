@@ -21,7 +21,7 @@ from keystead.audit.record import Event
 from keystead.audit.report import Report
 from keystead.cli.commands import ALIASES, VERB_ALIASES
 from keystead.cli.failures import EXIT_CODES, STOPPED, exit_code
-from keystead.cli.main import cli
+from keystead.cli.program import cli
 from keystead.clock import format_duration
 from keystead.config.status import ConfigStatus
 from keystead.errors import KeysteadError

@@ -1,0 +1,114 @@
+"""The program behind the command: its options, and the one place where errors end."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from io import TextIOWrapper
+
+import click
+
+import keystead
+from keystead.cli import output
+from keystead.cli.commands import Commands
+from keystead.cli.context import Context, global_options
+from keystead.cli.failures import STOPPED, exit_code, from_click, rendered
+from keystead.errors import FileUnavailable, KeysteadError
+
+_PIPE_CLOSED = 141
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 locked, 6 conflict, 7 integrity, "
+    "8 unreachable, 9 expired, 75 try later.",
+)
+@global_options
+def cli() -> None:
+    """keystead keeps an application's secrets and encrypts its data.
+
+    Secrets are never taken from the command line: they come from a prompt, from stdin, or from a file. Answers go to
+    stdout, everything else to stderr.
+    """
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; its exit code. No traceback reaches a person, unless KEYSTEAD_DEBUG is 1."""
+    warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _run(Context(), arguments)
+    except BrokenPipeError:
+        output.discard_stdout()
+        return _PIPE_CLOSED
+    except Exception as error:
+        if _debug():
+            raise
+        _tell_unexpected(error)
+        return 1
+
+
+def _run(context: Context, arguments: list[str]) -> int:
+    try:
+        code = _invoke(context, arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except KeysteadError as error:
+        if _debug():
+            raise
+        _tell(context, error)
+        return exit_code(error)
+    except (click.Abort, KeyboardInterrupt):
+        output.talk("\nstopped")
+        return STOPPED
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if _debug():
+            raise
+        failed = FileUnavailable("cannot read the input or write the output", why=error.strerror or "")
+        _tell(context, failed)
+        output.discard_stdout()
+        return exit_code(failed)
+
+
+def _invoke(context: Context, arguments: list[str]) -> int:
+    try:
+        with cli.make_context("keystead", list(arguments), obj=context) as ctx:
+            cli.invoke(ctx)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        output.talk(error.format_message())
+        return 2
+    except click.UsageError as error:
+        # The option may stand behind the mistake, where click did not get to.
+        context.json = context.json or "--json" in arguments
+        raise from_click(error) from None
+    except EOFError:
+        raise click.Abort from None
+    return 0
+
+
+def _tell(context: Context, error: KeysteadError) -> None:
+    text = rendered(error, as_json=context.json)
+    if not context.json:
+        text = text.replace("error:", output.emphasis("error:", sys.stderr, fg="red", bold=True), 1)
+    output.talk(text)
+
+
+def _tell_unexpected(error: Exception) -> None:
+    output.talk(
+        f"error: something went wrong that keystead does not expect ({type(error).__name__})\n"
+        f"  next  run it again with KEYSTEAD_DEBUG=1 and report what it prints (keystead {keystead.__version__})"
+    )
+
+
+def _debug() -> bool:
+    from keystead.node.settings import environment
+
+    return environment().get("KEYSTEAD_DEBUG") == "1"
