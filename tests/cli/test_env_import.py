@@ -200,7 +200,21 @@ def test_killed_between_two_steps_nothing_is_lost_and_the_next_run_goes_on(ks: C
     assert not copy_of(file).exists()
 
 
-def test_a_full_disk_leaves_the_file_as_it_was(ks: Commands, file: Path) -> None:
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace stops the process between two calls")
+@pytest.mark.parametrize("inject", ["rename:signal=KILL", "unlink,unlinkat:signal=KILL:when=2+"])
+def test_killed_while_the_file_is_put_back_the_next_undo_goes_on(ks: Commands, file: Path, inject: str) -> None:
+    ks.good("env", "import", ".env", "--rewrite")
+    command = ["strace", "-f", "-q", "-o", os.devnull, "-e", f"inject={inject}"]
+    command += ks.argv("env", "import", "--undo", ".env")
+    killed = subprocess.run(command, cwd=ks.folder, env=environment(), capture_output=True, timeout=60, check=False)
+    assert killed.returncode == -9
+    assert copy_of(file).exists()
+    ks.good("env", "import", "--undo", ".env")
+    assert file.read_text() == TEXT
+    assert not copy_of(file).exists()
+
+
+def test_where_the_copy_cannot_be_written_the_file_stays_as_it_was(ks: Commands, file: Path) -> None:
     (ks.folder / ".env.keystead").mkdir()
     (ks.folder / "..env.keystead.2.partial").mkdir()
     refused = ks("env", "import", ".env", "--rewrite")
