@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from tests.faults.driver_changes import PASSPHRASE
 from tests.faults.injection import Outcome, Point, Server, kill_at, points, sample
 
 import keystead
+from keystead.storage.schema import migrations
 
 CHANGES = (
     "store", "rotate", "rotate_data_key", "rekey", "destroy_secret", "destroy_data_key", "create", "reopen", "migrate",
@@ -89,10 +91,13 @@ def driven(change: str) -> str:
 
 
 def take_back_a_migration(folder: Path) -> None:
-    """Make the store one of the schema before the last: what the last migration made is not there yet."""
+    """Make the store one of the first schema: what later migrations made is not there yet."""
+    first = set(re.findall(r"CREATE TABLE (\w+)", migrations()[0].sql))
     with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as connection:
-        connection.execute("DROP TABLE audit_chains")
-        connection.execute("DROP TABLE audit_outbox")
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            if table not in first and table != "migrations" and not table.startswith("sqlite_"):
+                connection.execute(f"DROP TABLE {table}")
         connection.execute("DELETE FROM sqlite_sequence")
         connection.execute("DELETE FROM migrations WHERE number > 1")
         connection.execute("PRAGMA user_version = 1")
