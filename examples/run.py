@@ -17,12 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tour import steps
+from tour.place import Tour
 from tour.promise import Broken
 
 import keystead
 
 EXAMPLES = Path(__file__).resolve().parent
-STEPS: tuple[tuple[str, Callable[[steps.Tour], list[str]]], ...] = (
+STEPS: tuple[tuple[str, Callable[[Tour], list[str]]], ...] = (
     ("A store and a master key", steps.make_store),
     ("The secrets of a .env file, imported", steps.import_env),
     ("No plaintext in any file of the store", steps.show_no_plaintext),
@@ -47,7 +48,7 @@ def main() -> int:
     forget_settings()
     renew(folder)
     log_to(folder / "tour.log")
-    tour = steps.Tour(folder, EXAMPLES / "app.env", dict(os.environ))
+    tour = Tour(folder, EXAMPLES / "app.env", dict(os.environ))
     start = time.monotonic()
     print(f"keystead {keystead.__version__}: the main job on real input, in {folder}\n")
     try:
@@ -61,13 +62,13 @@ def main() -> int:
     return 0
 
 
-def take(number: int, title: str, step: Callable[[steps.Tour], list[str]], tour: steps.Tour) -> bool:
+def take(number: int, title: str, step: Callable[[Tour], list[str]], tour: Tour) -> bool:
     """Do one step and tell how it went; whether it held."""
     start = time.monotonic()
     try:
         lines, held = step(tour), True
     except Broken as broken:
-        lines, held = [f"broken promise: {broken}"], False
+        lines, held = f"broken promise: {broken}".splitlines(), False
     except Exception as error:
         lines, held = [f"failed with {type(error).__name__}: {error}"], False
         traceback.print_exc()

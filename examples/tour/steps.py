@@ -5,21 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keystead
-from keystead.audit.report import ChainStatus
-from keystead.audit.verify import verify
 from keystead.config import dotenv
 from keystead.errors import DecryptionError
+from tour.place import STORE, Tour
 from tour.plaintext import search_apart
-from tour.promise import hold, refused
+from tour.promise import Broken, hold, refused
 from tour.settings import Shop
 from tour.web import WebApplication
 
@@ -28,75 +23,56 @@ SEEN_WITHIN_SECONDS = 1.0
 WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 ADA, BOB = {"user": "ada"}, {"user": "bob"}
 PASSPHRASE = "seven plain words nobody else would choose"
-_STORE = ".keystead"
-
-
-@dataclass
-class Tour:
-    """What the steps share. `folder` is made anew; `environment` is what child processes get."""
-
-    folder: Path
-    env_file: Path
-    environment: Mapping[str, str]
-    values: dict[str, str] = field(default_factory=dict)
-    everything_secret: dict[str, str] = field(default_factory=dict)
-    envelope: Mapping[str, Any] = field(default_factory=dict)
-    opened: keystead.Connection | None = None
-
-    @property
-    def app(self) -> Path:
-        """The folder of the application whose secrets these are."""
-        return self.folder / "app"
-
-    @property
-    def store(self) -> Path:
-        """The folder of its store."""
-        return self.app / _STORE
-
-    @property
-    def connection(self) -> keystead.Connection:
-        """The store, opened by the first step."""
-        if self.opened is None:
-            raise RuntimeError("no step opened the store")
-        return self.opened
-
-    def close(self) -> None:
-        """Close what the steps opened."""
-        if self.opened is not None:
-            self.opened.close()
+INTEGRITY = 7  # the exit code for what is not as keystead wrote it
+CHILD = "import json, os, sys; print(json.dumps({n: os.environ.get(n) for n in json.load(sys.stdin)})); sys.exit(7)"
 
 
 def make_store(tour: Tour) -> list[str]:
-    """A store and a master key."""
+    """A store, a master key, and a recovery kit elsewhere."""
     tour.app.mkdir()
-    tour.store.mkdir(mode=0o700)
-    key = tour.store / "master.key"
-    key.touch(mode=0o600)
-    key.write_text(keystead.generate_master_key() + "\n")
-    tour.opened = keystead.connect(tour.store, master_key=key.read_text().strip())
-    files = [path for path in tour.store.rglob("*") if path.is_file() and path.name != ".gitignore"]
-    hold("every file of the store is for its owner alone", all(path.stat().st_mode & 0o077 == 0 for path in files))
-    return [f"{len(tour.connection.kms.slots.list())} key slot, {len(files)} files, each for its owner alone"]
+    line = "init --recovery-file ../recovery-kit.txt"
+    tour.command(line)
+    again = json.loads(tour.command(f"{line} --json"))
+    hold("a second init changes nothing", again["created"] is False)
+    tour.opened = keystead.connect(tour.store)
+    kinds = sorted(slot.kind for slot in tour.opened.kms.slots.list())
+    hold("master key and recovery kit each open the store", kinds == ["master-key", "recovery"])
+    kept = [path for path in tour.store.rglob("*") if path.name != ".gitignore"]
+    kept += [tour.store, tour.folder / "recovery-kit.txt"]
+    hold("all of it is for its owner alone", not [path for path in kept if path.stat().st_mode & 0o077])
+    return [
+        f"$ keystead {line}",
+        f"2 key slots: {' and '.join(kinds)}; {len(kept)} files and folders, each for its owner alone",
+    ]
 
 
 def import_env(tour: Tour) -> list[str]:
-    """The secrets of the .env file, into the store."""
-    tour.values = dotenv.parse(tour.env_file.read_text("utf-8"))
+    """The secrets of the .env file into the store, and out of the file."""
+    text = tour.env_file.read_text("utf-8")
+    tour.values = dotenv.parse(text)
     tour.everything_secret = {**tour.values, "MNEMONIC": WORDS}
-    tour.connection.kms.store_secrets(tour.values)
-    page = tour.connection.kms.list_secrets()
-    hold("every name of the file is in the store", [info.name for info in page.items] == sorted(tour.values))
-    return [f"{len(page.items)} secrets, from {tour.env_file.name}"]
+    file = tour.app / ".env"
+    file.write_text(text, "utf-8")
+    line = "env import .env --rewrite"
+    report = json.loads(tour.command(f"{line} --json"))
+    hold("every name of the file was imported", sorted(report["imported"]) == sorted(tour.values))
+    hold("every value was taken out of the file", dotenv.parse(file.read_text("utf-8")) == {})
+    names = [info.name for info in tour.connection.kms.list_secrets().items]
+    hold("the store lists these names", names == sorted(tour.values))
+    return [
+        f"$ keystead {line}",
+        f"{len(names)} secrets stored, each read back, then taken out of the file (undo: an encrypted copy)",
+    ]
 
 
 def show_no_plaintext(tour: Tour) -> list[str]:
-    """Nothing of any value in any file of the open store: database, write-ahead log, audit log."""
+    """Nothing of any value in any file beside the .env or of the open store: database, write-ahead log, audit log."""
     control = search_apart(tour.values, tour.env_file)
     hold("the search finds every value where it is", control.names == set(tour.values))
-    found = search_apart(tour.values, tour.store)
+    found = search_apart(tour.values, tour.app)
     names = {path.name for path in tour.store.rglob("*")}
     hold("the write-ahead log was there to be searched", "keystead.db-wal" in names)
-    hold(f"no file of the store holds a value, but {found.first} does", not found.found)
+    hold(f"no file of store or application holds a value, but {found.first} does", not found.found)
     return [
         f"0 of {len(tour.values)} values in {found.files} files, {_size(found.bytes)}, write-ahead and audit log too",
         f"{found.windows} windows of 8 bytes, raw, hex and base64; the same search finds {len(control.names)} in "
@@ -142,7 +118,8 @@ def rotate(tour: Tour) -> list[str]:
     """New values, new keys, and old envelopes that still open."""
     kms, secrets = tour.connection.kms, tour.connection.secrets
     old, new = tour.values["JWT_SECRET"], keystead.generate_master_key()
-    info = kms.rotate_secret("JWT_SECRET", new)
+    line = "rotate JWT_SECRET"
+    info = json.loads(tour.command(f"{line} --json", given=new))
     waited = _wait_until_seen(tour, new)
     hold("the former value is there by its label", kms.get_secret("JWT_SECRET", label="previous") == old)
     tour.values["JWT_SECRET"] = tour.everything_secret["ROTATED"] = new
@@ -153,17 +130,19 @@ def rotate(tour: Tour) -> list[str]:
     hold("the old envelope opens", kms.decrypt_data(tour.envelope, aad=ADA) == WORDS)
     hold("a plain read gives the new value", secrets.get_secret("JWT_SECRET") == new)
     return [
-        f"JWT_SECRET is version {info.version}, seen here after {waited:.1f} s; version 1 by the label previous",
+        f"$ keystead {line} < new-value",
+        f"version {info['version']}, seen in this process {waited * 1000:.0f} ms later; version 1 by its label",
         f"data key {before} -> {key.id}; the envelope under the old one opens",
     ]
 
 
 def _wait_until_seen(tour: Tour, value: str) -> float:
-    start = time.monotonic()
+    start = asked = time.monotonic()
     while tour.connection.secrets.get_secret("JWT_SECRET") != value:
-        hold("a rotation is seen within one second", time.monotonic() - start < SEEN_WITHIN_SECONDS)
+        hold("a rotation is seen by a read one second later", asked - start < SEEN_WITHIN_SECONDS)
         time.sleep(0.01)
-    return time.monotonic() - start
+        asked = time.monotonic()
+    return asked - start
 
 
 def load_configuration(tour: Tour) -> list[str]:
@@ -191,24 +170,16 @@ def _password(uri: str) -> str:
 
 
 def run_child(tour: Tour) -> list[str]:
-    """A child program with the secrets in its environment, and nowhere else."""
-    code = (
-        "import json, os, sys; json.dump({n: os.environ.get(n) for n in json.load(sys.stdin)}, sys.stdout); sys.exit(7)"
-    )
-    values = {
-        name: str(value.reveal()) for name, value in tour.connection.secrets.get_secrets(list(tour.values)).items()
-    }
-    child = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**tour.environment, **values},
-        input=json.dumps(list(tour.values)),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    hold("the child has every secret in its environment", json.loads(child.stdout) == tour.values)
-    hold("the exit code is the child's", child.returncode == 7)
-    return [f"the child had {len(tour.values)} of {len(tour.values)} secrets, and ended with its own exit code 7"]
+    """A child program with the secrets in its environment, and nothing of keystead's own."""
+    own = {"KMS_MASTER_KEY": (tour.store / "master.key").read_text().strip(), "KEYSTEAD_URL": str(tour.store)}
+    child = tour.command("run --", sys.executable, "-c", CHILD, given=json.dumps([*tour.values, *own]), code=7, **own)
+    seen = json.loads(child)
+    hold("the child is not handed keystead's own key and settings", [seen.pop(name) for name in own] == [None, None])
+    hold("the child has every secret in its environment", seen == tour.values)
+    return [
+        "$ keystead run -- python -c ...",
+        f"the child had {len(seen)} of {len(tour.values)} secrets, no master key, and ended with its own exit code 7",
+    ]
 
 
 def call_web(tour: Tour) -> list[str]:
@@ -253,51 +224,63 @@ def _give_bob_what_is_adas(database: Path) -> None:
 
 def back_up(tour: Tour) -> list[str]:
     """A backup, restored elsewhere under another master key."""
-    file, elsewhere = tour.folder / "shop.ksbackup", tour.folder / "elsewhere" / _STORE
-    report = tour.connection.kms.backup(file, passphrase=PASSPHRASE)
-    elsewhere.parent.mkdir()
-    with keystead.connect(elsewhere, master_key=keystead.generate_master_key()) as restored:
-        restored.kms.restore(file, passphrase=PASSPHRASE)
+    how = "--passphrase-file -"
+    report = json.loads(tour.command(f"backup ../shop.bak {how} --json", given=PASSPHRASE))
+    tour.command(f"restore ../shop.bak --into ../elsewhere {how}", given=PASSPHRASE)
+    elsewhere = tour.folder / "elsewhere" / STORE
+    keys = [(folder / "master.key").read_text() for folder in (tour.store, elsewhere)]
+    hold("the restored store has a master key of its own", keys[0] != keys[1])
+    with keystead.connect(elsewhere) as restored:
         values = restored.secrets.get_secrets(list(tour.values))
-        hold("every secret is the same there", {n: value.reveal() for n, value in values.items()} == tour.values)
+        hold("every secret is the same there", {name: value.reveal() for name, value in values.items()} == tour.values)
         hold("the old envelope opens there", restored.kms.decrypt_data(tour.envelope, aad=ADA) == WORDS)
     return [
-        f"{report.secrets} secrets in {report.versions} versions, {report.data_keys} data keys, one file of "
-        f"{_size(report.bytes)}",
-        f"restored in {elsewhere.parent.name}/: {len(values)} of {len(values)} the same, and the old envelope opens",
+        f"$ keystead backup ../shop.bak {how} < passphrase",
+        f"$ keystead restore ../shop.bak --into ../elsewhere {how} < passphrase",
+        f"{report['secrets']} secrets in {report['versions']} versions, {report['data_keys']} data keys, "
+        f"{_size(report['bytes'])}",
+        f"{len(values)} of {len(values)} are the same there, and the old envelope opens",
     ]
 
 
 def verify_audit(tour: Tour) -> list[str]:
     """The audit log, verified; and a copy with one letter changed."""
-    node = tour.connection.kms.node
-    report = verify(node.location.audit, heads=node.audit_rows, outbox=node.audit_rows)
-    hold("the audit log verifies", report.ok)
+    line = "audit verify"
+    report = json.loads(tour.command(f"{line} --json"))
+    hold("the audit log verifies", report["ok"] and not report["problems"])
     copy = tour.folder / "forged-audit"
-    shutil.copytree(node.location.audit, copy)
-    journal = max(copy.rglob("*.jsonl"), key=lambda path: path.stat().st_size)
-    journal.write_bytes(journal.read_bytes().replace(b"secret_rotated", b"secret_rotateD", 1))
-    forged = verify(copy)
-    hold("one changed letter is found", forged.chains and forged.chains[0].status is ChainStatus.BROKEN)
+    shutil.copytree(tour.store / "audit", copy)
+    _change_one_letter(copy, b"secret_rotated", b"secret_rotateD")
+    told = tour.command(f"{line} --without-key --json", code=INTEGRITY, KEYSTEAD_AUDIT=str(copy))
+    problem = json.loads(told)["problems"][0]
+    hold("the record with the changed letter is named", problem["index"] >= 0)
     return [
-        f"{report.records} records in {len(report.chains)} chains, each linked to the one before",
-        f"one letter changed in a copy is found: {str(forged.problems[0]).partition(':')[0]}",
+        f"$ keystead {line}",
+        f"{report['records']} records in {len(report['chains'])} chains, linked, signed, none missing",
+        f"one letter changed in a copy is found: chain {problem['chain']}, record {problem['index']}",
     ]
+
+
+def _change_one_letter(audit: Path, old: bytes, new: bytes) -> None:
+    for journal in audit.rglob("*.jsonl"):
+        data = journal.read_bytes()
+        if old in data:
+            journal.write_bytes(data.replace(old, new, 1))
+            return
+    raise Broken("the rotation left a record")
 
 
 def show_status(tour: Tour) -> list[str]:
     """The status, and a last search through all that was written."""
-    status = tour.connection.kms.get_status()
-    expected = (True, len(tour.values), 2)
-    hold(
-        "the status counts what was made",
-        (status.initialized, status.secrets_count, status.data_keys_count) == expected,
-    )
+    status = json.loads(tour.command("status --json"))
+    told = (status["initialized"], status["secrets_count"], status["data_keys_count"])
+    hold("it counts what was made", told == (True, len(tour.values), 2))
+    shown = [line for line in tour.command("status").splitlines() if not line.startswith(("store", "session"))]
     found = search_apart(tour.everything_secret, tour.folder)
     hold(f"no file here holds anything secret, but {found.first} does", not found.found)
     return [
-        f"secrets {status.secrets_count}, data keys {status.data_keys_count} ({status.active_data_keys} active), "
-        f"key slots {len(status.slots)}, audit head {status.audit_head['count']} {status.audit_head['hash'][:12]}",
+        "$ keystead status",
+        *shown,
         f"0 of {len(tour.everything_secret)} values, the user's words and password too, in all {found.files} files, "
         f"{_size(found.bytes)}",
     ]

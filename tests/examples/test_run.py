@@ -89,9 +89,10 @@ def test_it_tells_figures_and_masked_values(done: subprocess.CompletedProcess[st
         r"14 misses, 100,000 hits",
         r"bob is refused",
         r"mongodb://\*\*\*@db1\.example\.net:27017",
-        r"14 of 14 secrets, and ended with its own exit code 7",
+        r"14 of 14 secrets, no master key, and ended with its own exit code 7",
         r"\[INFO\] kms_initialized \[INFO\] secrets_manager_initialized \[INFO\] configuration_loaded",
-        r"14 of 14 the same, and the old envelope opens",
+        r"14 of 14 are the same there, and the old envelope opens",
+        r"version 2, seen in this process \d+ ms later",
         r"one letter changed in a copy is found",
     ):
         assert re.search(told, done.stdout), told
