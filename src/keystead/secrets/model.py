@@ -149,7 +149,11 @@ class Binder:
         Raises:
             IntegrityError: it was edited, swapped or damaged.
         """
-        if not same(self._head_mac(head), head.mac):
+        try:
+            authentic = same(self._head_mac(head), head.mac)
+        except (TypeError, AttributeError):  # columns of other types than keystead writes
+            authentic = False
+        if not authentic:
             raise IntegrityError(
                 f"the record of secret {head.name} is not what keystead wrote",
                 hint="`keystead audit verify` says what was recorded; restore a backup elsewhere and compare",
@@ -185,11 +189,16 @@ def require_live(head: Head, row: VersionRow, now_ms: int) -> None:
     """Return if the version is not destroyed and not expired.
 
     Raises:
-        SecretDeleted, SecretExpired.
+        SecretDeleted, SecretExpired; IntegrityError where its value is gone though nobody destroyed it.
     """
     if is_expired(row.expires_ms, now_ms):
         raise SecretExpired(
             f"secret {head.name}#{row.version} has expired", hint="store or rotate it to start its TTL anew"
+        )
+    if row.ciphertext is None and row.destroyed_ms is None:
+        raise IntegrityError(
+            f"the value of secret {head.name}#{row.version} was taken away, not destroyed",
+            hint="restore a backup elsewhere and compare",
         )
     if row.ciphertext is None:
         raise SecretDeleted(f"secret {head.name}#{row.version} was destroyed", hint=f"keystead history {head.name}")

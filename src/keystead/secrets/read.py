@@ -106,6 +106,15 @@ class SecretReader:
     def _open(
         self, rows: SecretRows, head: Head, current: VersionRow | None, version: int | None, label: str | None
     ) -> Found:
+        try:
+            return self._open_typed(rows, head, current, version, label)
+        except (TypeError, AttributeError) as error:
+            # SQLite keeps any type in any column; whoever can write the file may use that.
+            raise _not_ours(head, version or head.latest) from error
+
+    def _open_typed(
+        self, rows: SecretRows, head: Head, current: VersionRow | None, version: int | None, label: str | None
+    ) -> Found:
         self.binder().check(head)
         require_readable(head)
         now = self.clock.now_ms()
@@ -114,25 +123,31 @@ class SecretReader:
             labels = head.where()
             number = resolve_version(head.name, labels, now, version=version, label=label)
             row = rows.version(head.name, number)
+            if row is None and 1 <= number <= head.latest:
+                # Versions are destroyed and never removed, so this is no answer that a default may stand in for.
+                raise _not_ours(head, number)
             if row is None:
                 raise SecretNotFound(
                     f"secret {head.name} has no version {number}", hint=f"keystead history {head.name}"
                 )
             ends = labels.previous_until_ms if label == "previous" else None
-        if is_expired(row.expires_ms, now) and head.expired_ms is None and head.is_current(row.version):
-            self.expire(head.name)
+        if is_expired(row.expires_ms, now):
+            if row.ciphertext is not None:
+                self._decrypt(head, row)  # an expiry is believed only of a row that is authentic
+            if head.expired_ms is None and head.is_current(row.version):
+                self.expire(head.name)
         require_live(head, row, now)
         until = row.expires_ms if ends is None else min(row.expires_ms or ends, ends)
         return Found(self._decrypt(head, row), until)
 
     def _decrypt(self, head: Head, row: VersionRow) -> SecretValue:
         blob = row.ciphertext or b""
-        if blob[4:12] != row.key_reference:
-            raise _not_ours(head, row)
+        if blob[4:12] != row.key_reference or row.destroyed_ms is not None:
+            raise _not_ours(head, row.version)
         try:
             data = self.ring.open_stored(blob, self.binder().version_aad(head, row), Purpose.SECRET)
         except DecryptionError:
-            raise _not_ours(head, row) from None
+            raise _not_ours(head, row.version) from None
         if row.encoding == "text":
             return SecretValue(data.decode(), name=head.name, version=row.version)
         return SecretValue(data, name=head.name, version=row.version)
@@ -200,8 +215,8 @@ def _missing(name: str) -> SecretNotFound:
     return SecretNotFound(f"no secret {name}", hint=f"keystead set {name}, or keystead list to see what there is")
 
 
-def _not_ours(head: Head, row: VersionRow) -> IntegrityError:
+def _not_ours(head: Head, version: int) -> IntegrityError:
     return IntegrityError(
-        f"the value of secret {head.name}#{row.version} is not what keystead wrote there",
+        f"the value of secret {head.name}#{version} is not what keystead wrote there",
         hint="`keystead audit verify` says what was recorded; restore a backup elsewhere and compare",
     )

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from keystead.audit.ports import Head, OutboxRow
+from keystead.storage.rows import typed
 
 
 class AuditRows:
@@ -23,7 +24,10 @@ class AuditRows:
     def heads(self) -> dict[str, tuple[Head, bytes]]:
         """Each registered chain's last saved head and its MAC (b"" where none was saved)."""
         rows = self._connection.execute("SELECT chain, count, hash, mac FROM audit_chains ORDER BY chain")
-        return {chain: (Head(chain, count, link), code) for chain, count, link, code in rows}
+        return {
+            chain: (Head(chain, count, link), code)
+            for chain, count, link, code in (typed(row, "titb", "the head of an audit chain") for row in rows)
+        }
 
     def save_head(self, head: Head, mac: bytes) -> None:
         """Replace a chain's head unless a longer one is saved."""
@@ -42,7 +46,7 @@ class AuditRows:
     def pending(self) -> list[OutboxRow]:
         """Every row of the outbox, by number."""
         rows = self._connection.execute("SELECT number, chain, content FROM audit_outbox ORDER BY number")
-        return [OutboxRow(number, chain, content) for number, chain, content in rows]
+        return [OutboxRow(*typed(row, "itb", "a record in the store's outbox")) for row in rows]
 
     def delete(self, numbers: Iterable[int]) -> None:
         """Remove rows whose records the disk has in a journal."""

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from keystead.keys.lifecycle import KeyState
 from keystead.keys.model import DataKeyRecord
+from keystead.storage.rows import damaged, typed
 
+_STATES = frozenset(KeyState)
 _COLUMNS = "key_id, reference, state, created_ms, state_ms, salt, wrapped, reserved, reserved_mac"
 
 
@@ -80,4 +82,8 @@ def _row(record: DataKeyRecord) -> tuple[object, ...]:
 
 
 def _record(row: tuple[str, bytes, str, int, int, bytes, bytes | None, int, bytes]) -> DataKeyRecord:
+    what = f"the record of data key {str(row[0])[:64]}"
+    typed(row, "tbtiibBib", what)
+    if row[2] not in _STATES:
+        raise damaged(what)
     return DataKeyRecord(row[0], row[1], KeyState(row[2]), *row[3:])

@@ -9,6 +9,7 @@ from typing import Any
 
 from keystead.secrets.model import Head, VersionRow
 from keystead.secrets.ports import Filter
+from keystead.storage.rows import typed
 
 _HEAD = (
     "s.name, s.secret_id, s.latest, s.labels, s.ttl_ms, s.rule, s.tags, s.created_ms, s.updated_ms, s.expires_ms,"
@@ -56,7 +57,7 @@ class SqliteSecrets:
             f"SELECT {_VERSION} FROM secret_versions v WHERE v.name = ? AND v.version = ?",
             (name, version),
         ).fetchone()
-        return None if row is None else VersionRow(*row)
+        return None if row is None else _version(name, row)
 
     def versions(self, name: str) -> list[VersionRow]:
         """All versions of a secret, oldest first."""
@@ -64,7 +65,7 @@ class SqliteSecrets:
             f"SELECT {_VERSION} FROM secret_versions v WHERE v.name = ? ORDER BY v.version",
             (name,),
         )
-        return [VersionRow(*row) for row in rows]
+        return [_version(name, row) for row in rows]
 
     def put(self, head: Head, current: int | None) -> None:
         """Insert or replace a head, and keep the index of its tags."""
@@ -145,6 +146,10 @@ class SqliteSecrets:
 
 
 _PRESENT = "s.deleted_ms IS NULL AND s.destroyed_ms IS NULL"
+
+
+def _version(name: str, row: tuple[Any, ...]) -> VersionRow:
+    return VersionRow(*typed(row, "ibiItBI", f"a version of secret {name}"))
 
 
 def _both(row: tuple[Any, ...]) -> tuple[Head, VersionRow | None]:

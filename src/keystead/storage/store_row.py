@@ -7,6 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from keystead.seal.provider import Slot
+from keystead.storage.rows import damaged, typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class SqliteStoreRow:
             "SELECT store_id, created_ms, root_generation, root_check, integrity_wrapped, audit_wrapped,"
             " keys_generation FROM store"
         ).fetchone()
-        return None if row is None else StoreRow(*row)
+        return None if row is None else StoreRow(*typed(row, "biibbbi", "the store's own row"))
 
     def insert(self, row: StoreRow) -> None:
         """Make the file a store."""
@@ -81,10 +82,7 @@ class SqliteSlots:
         rows = self._connection.execute(
             "SELECT slot_id, kind, label, created_ms, metadata, wrapped FROM key_slots ORDER BY created_ms, slot_id"
         )
-        return [
-            Slot(slot_id, kind, label, created_ms, json.loads(metadata), wrapped)
-            for slot_id, kind, label, created_ms, metadata, wrapped in rows
-        ]
+        return [_slot(row) for row in rows]
 
     def insert(self, slot: Slot) -> None:
         """Add a slot."""
@@ -103,6 +101,18 @@ class SqliteSlots:
         self._connection.execute("DELETE FROM key_slots")
         for slot in slots:
             self.insert(slot)
+
+
+def _slot(row: tuple[str, str, str, int, str, bytes]) -> Slot:
+    what = f"key slot {str(row[0])[:64]}"
+    slot_id, kind, label, created_ms, metadata, wrapped = typed(row, "tttitb", what)
+    try:
+        fields = json.loads(metadata)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict) or not all(type(value) in (str, int) for value in fields.values()):
+        raise damaged(what)
+    return Slot(slot_id, kind, label, created_ms, fields, wrapped)
 
 
 class SqliteRevocations:
