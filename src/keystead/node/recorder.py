@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,6 +15,7 @@ from keystead.clock import Clock
 from keystead.errors import AuditUnavailable, UsageError
 from keystead.gate import Entry
 from keystead.storage.audit import AuditRows
+from keystead.storage.sqlite import Transaction
 
 Callback = Callable[[dict[str, Any]], None]
 Queued = list[tuple[int, bytes, Entry]]
@@ -52,7 +52,7 @@ class Recorder:
         self._woken()
         log_event(record.event, record.target, record.outcome, record.detail)
 
-    def enqueue(self, transaction: sqlite3.Connection, entries: list[Entry]) -> Queued:
+    def enqueue(self, transaction: Transaction, entries: list[Entry]) -> Queued:
         """Put records into the outbox of a transaction."""
         chain, rows = self._journal.chain, AuditRows(transaction)
         queued = []

@@ -22,6 +22,9 @@ from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.errors import OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnavailable
 
+Transaction = sqlite3.Connection
+"""What `write` gives, for rooms that only hand it on."""
+
 APPLICATION_ID: Final = 0x6B737464  # "kstd"
 BUSY_SECONDS: Final = 10.0
 # Readers wait for nobody in WAL mode, unless a process recovers the log after a crash or keeps the file for itself.
