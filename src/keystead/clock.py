@@ -39,7 +39,8 @@ class SystemClock:
         self._boot_ms = time.time_ns() // 1_000_000 - _since_boot_ms()
 
     def now_ms(self) -> int:
-        wall, accounted = time.time_ns() // 1_000_000, self._boot_ms + _since_boot_ms()
+        wall = time.time_ns() // 1_000_000
+        accounted = self._boot_ms + time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
         return wall if wall > accounted else accounted
 
     def ahead_ms(self) -> int:

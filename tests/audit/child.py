@@ -34,7 +34,7 @@ def main(root: Path, doing: str, count: int) -> None:
                 row = rows.enqueue(chain, content)
                 rows.delete(moved)
             journal.forget(moved)
-            journal.append_outbox(row, content)
+            journal.append_outbox((row, content))
         os.write(1, f"{target}\n".encode())
         if number % 3 == 2:
             journal.checkpoint()

@@ -207,7 +207,7 @@ def test_a_change_that_was_committed_when_the_journal_was_full_is_moved_later(
     with monkeypatch.context() as patch:
         patch.setattr(writer_module.os, "write", full)
         with pytest.raises(AuditUnavailable):
-            journal.append_outbox(number, content)
+            journal.append_outbox((number, content))
         with pytest.raises(AuditUnavailable):
             journal.append(log.content())
     assert log.verify().pending == 1

@@ -26,7 +26,7 @@ def kill(journal: Any) -> None:
 def test_a_moved_row_is_deleted_only_after_the_disk_has_its_record(log: Any) -> None:
     journal = log.open()
     number, content = log.commit(journal)
-    journal.append_outbox(number, content)
+    journal.append_outbox((number, content))
     assert journal.confirmed() == () and len(log.ports.pending()) == 1
     assert log.verify().ok
     journal.sync()
@@ -39,7 +39,7 @@ def test_a_moved_row_is_deleted_only_after_the_disk_has_its_record(log: Any) -> 
 
 def test_a_row_is_deleted_with_a_later_write(log: Any) -> None:
     journal = log.open()
-    journal.append_outbox(*log.commit(journal))
+    journal.append_outbox(log.commit(journal))
     journal.sync()
     moved = journal.confirmed()
     with log.store.write() as connection:
@@ -64,7 +64,7 @@ def test_a_row_left_by_a_dead_process_is_moved_once(log: Any) -> None:
 
 def test_a_row_that_was_moved_but_not_deleted_is_not_moved_again(log: Any) -> None:
     journal = log.open()
-    journal.append_outbox(*log.commit(journal))
+    journal.append_outbox(log.commit(journal))
     for _ in range(200):
         journal.append(log.content())
     kill(journal)
@@ -78,7 +78,7 @@ def test_rows_of_a_process_that_lives_are_left_to_it(log: Any) -> None:
     living, other = log.open(), log.open()
     number, content = log.commit(living)
     assert recover_outbox(other, log.ports) == []
-    living.append_outbox(number, content)
+    living.append_outbox((number, content))
     living.close()
     other.close()
     assert numbers(log) == [1] and numbers(log, "0002") == []
@@ -87,7 +87,7 @@ def test_rows_of_a_process_that_lives_are_left_to_it(log: Any) -> None:
 def test_rows_of_a_dead_process_go_to_the_chain_of_the_living(log: Any) -> None:
     first, second = log.open(), log.open()
     rows = [log.commit(second) for _ in range(3)]
-    second.append_outbox(*rows[1])
+    second.append_outbox(rows[1])
     kill(second)
     assert recover_outbox(first, log.ports) == [1, 2, 3]
     first.close()
@@ -107,7 +107,7 @@ def test_a_row_whose_chain_has_no_folder_is_moved(log: Any) -> None:
 def test_a_record_that_never_reached_a_chain_is_missed(log: Any) -> None:
     journal = log.open()
     log.commit(journal)
-    journal.append_outbox(*log.commit(journal))
+    journal.append_outbox(log.commit(journal))
     with log.store.write() as connection:
         connection.execute("DELETE FROM audit_outbox WHERE number = 1")
     journal.close()
@@ -116,7 +116,7 @@ def test_a_record_that_never_reached_a_chain_is_missed(log: Any) -> None:
 
 def test_an_outbox_row_that_was_edited_is_found(log: Any) -> None:
     journal = log.open()
-    journal.append_outbox(*log.commit(journal))
+    journal.append_outbox(log.commit(journal))
     with log.store.write() as connection:
         connection.execute("UPDATE audit_outbox SET content = ?", (log.content("OTHER"),))
     assert "stands otherwise in the outbox" in str(log.verify().problems[0])
@@ -130,15 +130,15 @@ def test_an_outbox_row_that_was_edited_is_found(log: Any) -> None:
 def test_a_number_linked_twice_is_found(log: Any) -> None:
     journal = log.open()
     number, content = log.commit(journal)
-    journal.append_outbox(number, content)
-    journal.append_outbox(number, content)
+    journal.append_outbox((number, content))
+    journal.append_outbox((number, content))
     journal.close()
     assert "recorded before" in str(log.verify().problems[0])
 
 
 def test_a_store_that_was_put_back_is_found_from_the_last_lines(log: Any) -> None:
     journal = log.open()
-    journal.append_outbox(*log.commit(journal))
+    journal.append_outbox(log.commit(journal))
     journal.close()
     log.store.close()
     old = log.store.path.with_name("old.db")
@@ -147,7 +147,7 @@ def test_a_store_that_was_put_back_is_found_from_the_last_lines(log: Any) -> Non
     shutil.copy(log.store.path, old)
     journal = log.open()
     for _ in range(3):
-        journal.append_outbox(*log.commit(journal))
+        journal.append_outbox(log.commit(journal))
     journal.append(log.content())
     kill(journal)
     assert highest_sequence(log.folder) == 4 == log.ports.last_number()
@@ -161,7 +161,7 @@ def test_a_store_that_was_put_back_is_found_from_the_last_lines(log: Any) -> Non
 
 def test_an_accepted_rollback_gives_no_number_twice_and_excuses_what_is_lost(log: Any) -> None:
     journal = log.open()
-    journal.append_outbox(*log.commit(journal))
+    journal.append_outbox(log.commit(journal))
     journal.note_sequence(5)
     journal.append(log.content())
     assert not log.verify().ok
@@ -171,7 +171,7 @@ def test_an_accepted_rollback_gives_no_number_twice_and_excuses_what_is_lost(log
     journal.append(accepted)
     number, content = log.commit(journal)
     assert number == 6
-    journal.append_outbox(number, content)
+    journal.append_outbox((number, content))
     journal.close()
     report = log.verify()
     assert report.ok, report.problems
@@ -192,8 +192,8 @@ def test_numbers_rise_and_are_never_given_again(log: Any) -> None:
 def test_every_line_after_a_move_carries_the_highest_number_known(log: Any) -> None:
     journal = log.open()
     rows = [log.commit(journal) for _ in range(2)]
-    journal.append_outbox(*rows[1])
-    journal.append_outbox(*rows[0])
+    journal.append_outbox(rows[1])
+    journal.append_outbox(rows[0])
     journal.append(log.content())
     journal.close()
     assert [parse_line(line).sequence for line in log.lines()] == [2, 2, 2, 2]

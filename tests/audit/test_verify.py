@@ -48,7 +48,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Any:
         if event is Event.SECRET_STORED:
             with store.write() as connection:
                 row = AuditRows(connection).enqueue(journal.chain, content)
-            journal.append_outbox(row, content)
+            journal.append_outbox((row, content))
         else:
             journal.append(content)
         if number % 2:

@@ -85,7 +85,7 @@ def test_half_a_surrogate_pair_is_refused_without_carrying_the_text(value):
 
 
 def test_a_field_whose_length_would_read_as_none_is_refused(monkeypatch):
-    monkeypatch.setattr("keystead.crypto.aad.MAX_FIELD", 4)
-    assert join_fields(b"1234") == b"\0\0\0\x041234"
+    monkeypatch.setattr("keystead.crypto.aad.MAX_FIELD", 300)
+    assert join_fields(bytes(300)) == b"\0\0\x01\x2c" + bytes(300)
     with pytest.raises(ValueError, match="4 GiB"):
-        join_fields(b"12345")
+        join_fields(bytes(301))

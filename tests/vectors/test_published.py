@@ -50,7 +50,7 @@ def raw_key(monkeypatch):
         buffer[:] = chosen["key"]
 
     monkeypatch.setattr(envelope, "derive_into", put)
-    monkeypatch.setattr(envelope, "random_bytes", lambda _length: chosen["iv"])
+    monkeypatch.setattr(envelope, "random_nonce", lambda _length: chosen["iv"])
 
     def make(key: bytes, iv: bytes = b"") -> envelope.EnvelopeKey:
         chosen.update(key=key, iv=iv)

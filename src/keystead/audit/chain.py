@@ -44,8 +44,8 @@ def make_line(previous: bytes, index: int, sequence: int, number: int | None, co
         body = b'{"i":%d,"s":%d,"c":%b' % (index, sequence, content)
     else:
         body = b'{"i":%d,"s":%d,"n":%d,"c":%b' % (index, sequence, number, content)
-    link = sha256(previous + body)
-    return b'%b,"h":"%b"}' % (body, link.hexdigest().encode()), link.digest()
+    link = sha256(previous + body).digest()
+    return b'%b,"h":"%b"}' % (body, link.hex().encode()), link
 
 
 def parse_line(line: bytes) -> Line:

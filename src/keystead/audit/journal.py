@@ -29,6 +29,8 @@ from keystead.clock import Clock
 from keystead.crypto.mac import sha256
 from keystead.errors import AuditUnavailable, OperatorError
 
+MOVED_AT_ONCE = 256
+"""Records of the outbox that one write takes: far less than the room that is kept for a full disk."""
 _HINTS = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -147,20 +149,20 @@ class Journal:
         with self._lock:
             self._slot()
             self._move_waiting()
-            self._write(content, None)
+            self._write((None, content))
             position = self._count
         if self._group:
             self._flush(position)
 
-    def append_outbox(self, number: int, content: bytes) -> None:
-        """The same for a record that was committed in the store's outbox under `number`.
+    def append_outbox(self, *rows: tuple[int, bytes]) -> None:
+        """The same for records that were committed in the store's outbox, each behind its number there.
 
         Raises:
-            AuditUnavailable: it cannot be written now; it stays in the outbox and is moved before the next record.
+            AuditUnavailable: they cannot be written now; they stay in the outbox and are moved before the next record.
         """
         with self._lock:
-            self._sequence = max(self._sequence, number)
-            self._waiting.append((number, content))
+            self._sequence = max(self._sequence, *(number for number, _ in rows))
+            self._waiting += rows
             self._slot()
             self._move_waiting()
             position = self._count
@@ -255,7 +257,7 @@ class Journal:
             node=self.node,
             closing=closing,
         )
-        self._write(record.content(), None)
+        self._write((None, record.content()))
         self._vouched = self._count
 
     def _save(self, head: Head, keys: AuditKeys) -> None:
@@ -292,30 +294,35 @@ class Journal:
     def _head(self) -> Head:
         return Head(self._chain, self._count, self._link.hex() if self._count else "")
 
-    def _write(self, content: bytes, number: int | None) -> None:
-        """The one place that links: under the lock, with a slot."""
-        line, link = make_line(self._link, self._count, self._sequence, number, content)
+    def _write(self, *records: tuple[int | None, bytes]) -> None:
+        """The one place that links, all of them or none: under the lock, with a slot."""
+        lines, link = [], self._link
+        for index, (number, content) in enumerate(records, self._count):
+            line, link = make_line(link, index, self._sequence, number, content)
+            lines.append(line)
         try:
-            self._slot().write(line + b"\n")
+            self._slot().write(b"\n".join((*lines, b"")))
         except OSError as error:
             self._refused = True
             raise self._unavailable(error) from error
         self._refused = False
         self._link = link
-        self._count += 1
+        self._count += len(lines)
         if self._tree is not None:
-            self._tree.add(leaf_hash(line))
+            for line in lines:
+                self._tree.add(leaf_hash(line))
 
     def _move_waiting(self) -> None:
         while self._waiting:
-            number, content = self._waiting[0]
-            self._write(content, number)
-            self._moved.append((number, self._count))
-            del self._waiting[0]
+            some = self._waiting[:MOVED_AT_ONCE]
+            first = self._count + 1
+            self._write(*some)
+            self._moved += [(number, place) for place, (number, _) in enumerate(some, first)]
+            del self._waiting[: len(some)]
 
     def _note(self, event: Event, detail: dict[str, str | int]) -> None:
         record = Record(self._clock.now_ms(), self.node, "", "system:audit", event, f"chain/{self._chain}")
-        self._write(record._replace(detail=detail).content(), None)
+        self._write((None, record._replace(detail=detail).content()))
 
     def _slot(self) -> Writer:
         if self._writer is not None:

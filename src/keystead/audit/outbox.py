@@ -66,9 +66,9 @@ def _move(journal: Journal, outbox: Outbox, chain: str) -> list[int]:
     if not rows:
         return []
     found = _already_linked(journal.folder, rows)
-    for row in rows:
-        if row.number not in found:
-            journal.append_outbox(row.number, row.content)
+    left = [(row.number, row.content) for row in rows if row.number not in found]
+    if left:
+        journal.append_outbox(*left)
     journal.sync()
     numbers = [row.number for row in rows]
     outbox.delete(numbers)

@@ -106,9 +106,9 @@ class Record(NamedTuple):
                 or one whose name is longer than 64 characters.
         """
         time_ms, node, session, principal, event, target, outcome, request_id, operation_id, detail = self
-        for text in (node, session, principal, target, request_id, operation_id):
-            if len(text) > MAX_TEXT:
-                return self._cut().content()
+        texts = (node, session, principal, target, request_id, operation_id)
+        if len("".join(texts)) > MAX_TEXT and max(map(len, texts)) > MAX_TEXT:
+            return self._cut().content()
         return (
             f'{{"time":{time_ms:d},"event":{_quoted(event)},"outcome":{_quoted(outcome)},"target":{_quoted(target)},'
             f'"principal":{_quoted(principal)},"session":{_quoted(session)},"node":{_quoted(node)},'

@@ -11,6 +11,7 @@ AAD: TypeAlias = "bytes | str | Mapping[str, str] | None"
 
 BINDING_VERSION = 1
 MAX_FIELD = 0xFFFFFFFE
+_LENGTHS = tuple(length.to_bytes(4, "big") for length in range(256))
 
 
 def join_fields(*fields: bytes | str | int | None) -> bytes:
@@ -26,11 +27,14 @@ def join_fields(*fields: bytes | str | int | None) -> bytes:
         if field is None:
             parts.append(b"\xff\xff\xff\xff")
             continue
-        data = field if isinstance(field, bytes) else str(field).encode()
-        if len(data) > MAX_FIELD:
+        data = field if type(field) is bytes else str(field).encode()
+        length = len(data)
+        if length < 256:
+            parts += (_LENGTHS[length], data)
+        elif length <= MAX_FIELD:
+            parts += (length.to_bytes(4, "big"), data)
+        else:
             raise ValueError("a field of an AAD must be shorter than 4 GiB")
-        parts.append(len(data).to_bytes(4, "big"))
-        parts.append(data)
     return b"".join(parts)
 
 

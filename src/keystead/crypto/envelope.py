@@ -7,13 +7,14 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from json import JSONDecoder
+from operator import itemgetter
 from typing import Any, Final, NoReturn, TypedDict
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keystead.crypto.kdf import derive_into
-from keystead.crypto.material import KEY_LENGTH, random_bytes, zero
+from keystead.crypto.material import KEY_LENGTH, random_nonce, zero
 from keystead.crypto.purpose import Purpose, label
 from keystead.errors import DecryptionError, EnvelopeError
 
@@ -21,6 +22,7 @@ ALGORITHM: Final = "aes-256-gcm"
 MAX_TEXT: Final = 128 * 1024 * 1024
 MAX_KEY_ID: Final = 128
 _REQUIRED: Final = ("v", "alg", "keyId", "iv", "tag", "ciphertext", "timestamp")
+_required: Final = itemgetter(*_REQUIRED)
 _FIELDS: Final = frozenset((*_REQUIRED, "aad"))
 _MAX_TIMESTAMP: Final = 1 << 53
 # How a last group of one byte and of two bytes may end: the bits that encode nothing are zero.
@@ -68,7 +70,7 @@ class EnvelopeKey:
 
     def seal(self, plaintext: bytes, aad: bytes, now_ms: int) -> Envelope:
         """A new envelope under a fresh random 12-byte iv."""
-        iv = random_bytes(12)
+        iv = random_nonce(12)
         sealed = self._encrypt(iv, plaintext, aad)
         # 12 bytes fill 16 characters without padding, so iv and tag share one encoding and are cut apart.
         both = b2a_base64(iv + sealed[-16:], newline=False).decode("ascii")
@@ -108,9 +110,7 @@ def parse(envelope: Mapping[str, Any] | str | bytes) -> EnvelopeParts:
     """
     fields = envelope if type(envelope) is dict else _mapping(envelope)
     try:
-        version, algorithm, key_id = fields["v"], fields["alg"], fields["keyId"]
-        iv, tag, ciphertext = fields["iv"], fields["tag"], fields["ciphertext"]
-        timestamp = fields["timestamp"]
+        version, algorithm, key_id, iv, tag, ciphertext, timestamp = _required(fields)
     except KeyError:
         missing = next((name for name in _REQUIRED if name not in fields), "envelope")
         raise EnvelopeError(missing, "is missing") from None

@@ -72,17 +72,23 @@ def hot_encrypt(key: MessageKey, period: Period, slow: Slow) -> Hot:
 
 def hot_decrypt(key: MessageKey, period: Period, slow: Slow) -> Hot:
     """Decryption of what has one constant header."""
-    prefix, cipher = key.prefix, key.decrypt
+    prefix, cipher, least = key.prefix, key.decrypt, OVERHEAD
+    constant, head, nonce, rest = (
+        slice(PREFIX_LENGTH),
+        slice(HEADER_LENGTH),
+        slice(PREFIX_LENGTH, None),
+        slice(HEADER_LENGTH, None),
+    )
     monotonic, until, counts, counter = period
     tick, resume = counter.tick, counts.resume
 
     def decrypt(blob: bytes, *, aad: AAD = None) -> bytes:
-        if blob[:PREFIX_LENGTH] != prefix or monotonic() >= until or len(blob) < OVERHEAD:
+        if blob[constant] != prefix or monotonic() >= until or len(blob) < least:
             return slow(blob, aad)
         tick()
         if not counter.open:
             resume(counter)
-        header = blob[:HEADER_LENGTH]
+        header = blob[head]
         if aad is None:
             bound = header
         else:
@@ -91,7 +97,7 @@ def hot_decrypt(key: MessageKey, period: Period, slow: Slow) -> Hot:
             except TypeError:
                 bound = header + canonical_aad(aad)
         try:
-            return cipher(header[PREFIX_LENGTH:], blob[HEADER_LENGTH:], bound)
+            return cipher(header[nonce], blob[rest], bound)
         except Exception:
             # Whatever it was, the slow way meets it again, says what it is and records it.
             return slow(blob, aad)

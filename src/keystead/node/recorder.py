@@ -66,11 +66,11 @@ class Recorder:
 
         They are safe in the outbox whatever happens here; what cannot be moved now is moved before the next change.
         """
-        for number, content, _ in queued:
-            try:
-                self._journal.append_outbox(number, content)
-            except AuditUnavailable:
-                logging.getLogger("keystead").warning("audit record %s waits in the store's outbox", number)
+        try:
+            self._journal.append_outbox(*[(number, content) for number, content, _ in queued])
+        except AuditUnavailable:
+            numbers = ", ".join(str(number) for number, _, _ in queued)
+            logging.getLogger("keystead").warning("audit records wait in the store's outbox: %s", numbers)
         self._woken()
         for _, _, entry in queued:
             self._tell(entry)

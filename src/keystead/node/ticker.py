@@ -41,7 +41,8 @@ class Ticker:
         """There is something to do at the next tick."""
         if self._thread is None or self._pid != os.getpid():
             self._start()
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def soon(self, job: Callable[[], None]) -> None:
         """Run a job in the background now."""

@@ -44,6 +44,12 @@ class Head(NamedTuple):
         """Where the labels point."""
         return Labels(*[int(text) if text else None for text in self.labels.split(",")])
 
+    @property
+    def current(self) -> int | None:
+        """The version that the label `current` is on."""
+        number = self.labels.partition(",")[0]
+        return int(number) if number else None
+
     def is_current(self, version: int) -> bool:
         """Whether the label `current` is on this version."""
         return self.labels.startswith(f"{version},")
@@ -141,7 +147,7 @@ class Binder:
     def sealed(self, head: Head, **changes: object) -> Head:
         """The head with changes, its epoch raised and its MAC made anew."""
         changed = head._replace(epoch=head.epoch + 1, **changes)  # type: ignore[arg-type]
-        return changed._replace(mac=self._head_mac(changed))
+        return Head(*changed[:-1], self._head_mac(changed))
 
     def check(self, head: Head) -> Head:
         """The head, if it is one that keystead wrote for this store.

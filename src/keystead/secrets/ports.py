@@ -35,8 +35,8 @@ class SecretRows(Protocol):
     def versions(self, name: str) -> list[VersionRow]:
         """All versions of a secret, oldest first."""
 
-    def put(self, head: Head, current: int | None) -> None:
-        """Insert or replace a head, and keep the index of its tags."""
+    def put(self, head: Head, *, retag: bool = False) -> None:
+        """Insert or replace a head; with `retag` its tags are others than before, and their index is made anew."""
 
     def add_version(self, name: str, row: VersionRow) -> None:
         """Add a version."""

@@ -59,8 +59,8 @@ class Sweeper:
                 head = self._checked(rows, name)
                 if head is None or head.expired_ms is not None or not is_expired(head.expires_ms, now):
                     continue
-                self._note(change, "secret_expired", head, head.where().current or 0)
-                rows.put(self.binder().sealed(head, expired_ms=now), head.where().current)
+                self._note(change, "secret_expired", head, head.current or 0)
+                rows.put(self.binder().sealed(head, expired_ms=now))
         self.changed(names)
 
     def _destroy(self, session: Session, due: list[tuple[str, int]], now: int) -> None:
@@ -77,7 +77,7 @@ class Sweeper:
                     continue
                 self._note(change, "secret_destroyed", head, version)
                 rows.destroy_version(name, version, now)
-                rows.put(self.binder().sealed(head, updated_ms=now), head.where().current)
+                rows.put(self.binder().sealed(head, updated_ms=now))
         self.changed([name for name, _ in due])
 
     def _checked(self, rows: SecretRows, name: str) -> Head | None:

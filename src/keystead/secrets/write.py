@@ -148,7 +148,7 @@ class SecretWriter:
 
     def _save(self, change: Change[Any], rows: SecretRows, head: Head, **changes: object) -> Head:
         sealed = self.binder().sealed(head, **changes)
-        rows.put(sealed, sealed.where().current)
+        rows.put(sealed, retag=sealed.tags != head.tags)
         change.entries[-1].detail["head"] = sealed.mac[:16].hex()
         return sealed
 

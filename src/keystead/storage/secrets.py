@@ -67,16 +67,15 @@ class SqliteSecrets:
         )
         return [_version(name, row) for row in rows]
 
-    def put(self, head: Head, current: int | None) -> None:
-        """Insert or replace a head, and keep the index of its tags."""
-        old = self._connection.execute("SELECT tags FROM secrets WHERE name = ?", (head.name,)).fetchone()
+    def put(self, head: Head, *, retag: bool = False) -> None:
+        """Insert or replace a head; with `retag` its tags are others than before, and their index is made anew."""
         self._connection.execute(
             "INSERT OR REPLACE INTO secrets (name, secret_id, latest, labels, ttl_ms, rule, tags, created_ms,"
             " updated_ms, expires_ms, expired_ms, deleted_ms, destroyed_ms, epoch, mac, current)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*head, current),
+            (*head, head.current),
         )
-        if head.tags != (old[0] if old else "{}"):
+        if retag:
             self._connection.execute("DELETE FROM secret_tags WHERE name = ?", (head.name,))
             self._connection.executemany(
                 "INSERT INTO secret_tags (tag, value, name) VALUES (?, ?, ?)",

@@ -41,22 +41,16 @@ _PRAGMAS: Final = (
 )
 
 
-class _Rows:
+class _Rows(list[Any]):
     """What a statement gave, all of it: as much of a cursor as readers use."""
 
-    __slots__ = ("_rows",)
-
-    def __init__(self, rows: list[Any]) -> None:
-        self._rows = iter(rows)
+    __slots__ = ()
 
     def fetchone(self) -> Any:
-        return next(self._rows, None)
+        return self[0] if self else None
 
     def fetchall(self) -> list[Any]:
-        return list(self._rows)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._rows
+        return self
 
 
 class _Reader(sqlite3.Connection):
@@ -74,7 +68,7 @@ class _Reader(sqlite3.Connection):
     def execute(self, *statement: Any) -> sqlite3.Cursor:
         with self.using:
             try:
-                return cast(sqlite3.Cursor, _Rows(super().execute(*statement).fetchall()))
+                return cast(sqlite3.Cursor, _Rows(sqlite3.Connection.execute(self, *statement)))
             except sqlite3.Error as error:
                 if self.meaning is None:
                     raise
