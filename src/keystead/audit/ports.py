@@ -49,3 +49,13 @@ class Outbox(Protocol):
 
     def last_number(self) -> int:
         """The highest number ever given, 0 where none was."""
+
+
+class StoreContent(Protocol):
+    """What the store holds, to be compared with its log."""
+
+    def heads(self) -> tuple[int, dict[str, str]]:
+        """The number of the newest change, and at the same moment the digest of each secret's head by its target."""
+
+    def is_alive(self, target: str, version: int) -> bool:
+        """Whether a data key has its material, a key slot is there or (`version` not 0) a version has its value."""

@@ -14,9 +14,10 @@ from keystead.audit.chain_check import ChainCheck
 from keystead.audit.checkpoints import AuditKeys, Checkpoint
 from keystead.audit.files import chain_names
 from keystead.audit.numbers import Numbers
-from keystead.audit.ports import ChainRegistry, Outbox
+from keystead.audit.ports import ChainRegistry, Outbox, StoreContent
 from keystead.audit.record import Record
 from keystead.audit.report import Problem, Report, state_digest
+from keystead.audit.store_check import StoreCheck
 
 
 def verify(
@@ -24,18 +25,21 @@ def verify(
     *,
     heads: ChainRegistry | None = None,
     outbox: Outbox | None = None,
+    content: StoreContent | None = None,
     keys: AuditKeys | None = None,
     public_key: bytes | None = None,
     earlier: Sequence[Checkpoint] = (),
 ) -> Report:
     """Check every chain in `folder`, which may be written to meanwhile; a bad log is told in the report, not raised.
 
-    `heads` and `outbox` add what the store knows, `keys` or `public_key` who vouched, `earlier` checkpoints that an
-    outsider kept: each chain must begin with exactly what they cover.
+    `heads` and `outbox` add what the store knows of the log, and `content` what it holds, to be compared with the last
+    records of it; `keys` or `public_key` who vouched, `earlier` checkpoints that an outsider kept: each chain must
+    begin with exactly what they cover.
     """
     # The store first: while this reads, chains only grow, and a row leaves the outbox only for a chain.
     known = dict(heads.heads()) if heads else {}
     last_number = outbox.last_number() if outbox else 0
+    newest, digests = content.heads() if content else (0, {})
     rows = {row.number: row.content for row in outbox.pending()} if outbox else {}
     public = keys.public_key() if keys else public_key
     numbers = Numbers()
@@ -51,6 +55,10 @@ def verify(
     problems = [problem for check in checks for problem in check.problems]
     if outbox and not problems:
         problems += _outbox_problems(outbox, rows, last_number, numbers, checks)
+    if content and outbox and not problems:
+        store = StoreCheck(newest, [lost for check in checks for lost in check.accepted_losses])
+        store.read(folder, outbox.pending())
+        problems += store.problems(content, digests)
     reports = tuple(check.report() for check in checks)
     return Report(
         chains=reports,

@@ -45,6 +45,11 @@ class Head(NamedTuple):
         return Labels(*[int(text) if text else None for text in self.labels.split(",")])
 
     @property
+    def digest(self) -> str:
+        """What the record of a change says of the head that it left: the first half of its MAC, in hex."""
+        return self.mac[:16].hex()
+
+    @property
     def current(self) -> int | None:
         """The version that the label `current` is on."""
         number = self.labels.partition(",")[0]

@@ -59,8 +59,9 @@ class Sweeper:
                 head = self._checked(rows, name)
                 if head is None or head.expired_ms is not None or not is_expired(head.expires_ms, now):
                     continue
-                self._note(change, "secret_expired", head, head.current or 0)
-                rows.put(self.binder().sealed(head, expired_ms=now))
+                sealed = self.binder().sealed(head, expired_ms=now)
+                rows.put(sealed)
+                self._note(change, "secret_expired", sealed, sealed.current or 0)
         self.changed(names)
 
     def _destroy(self, session: Session, due: list[tuple[str, int]], now: int) -> None:
@@ -75,9 +76,10 @@ class Sweeper:
                 ahead, after = self.clock.ahead_ms(), self.destroy_after_ms
                 if not is_destroy_due(row.expires_ms, now, ahead_ms=ahead, destroy_after_ms=after):
                     continue
-                self._note(change, "secret_destroyed", head, version)
                 rows.destroy_version(name, version, now)
-                rows.put(self.binder().sealed(head, updated_ms=now))
+                sealed = self.binder().sealed(head, updated_ms=now)
+                rows.put(sealed)
+                self._note(change, "secret_destroyed", sealed, version)
         self.changed([name for name, _ in due])
 
     def _checked(self, rows: SecretRows, name: str) -> Head | None:
@@ -90,6 +92,6 @@ class Sweeper:
         if change.skip:
             change.skip = False
             change.entries[0].target = target
-            change.detail["version"] = version
+            change.detail["version"], change.detail["head"] = version, head.digest
         else:
-            change.also(event, target, version=version)
+            change.also(event, target, version=version, head=head.digest)

@@ -149,7 +149,7 @@ class SecretWriter:
     def _save(self, change: Change[Any], rows: SecretRows, head: Head, **changes: object) -> Head:
         sealed = self.binder().sealed(head, **changes)
         rows.put(sealed, retag=sealed.tags != head.tags)
-        change.entries[-1].detail["head"] = sealed.mac[:16].hex()
+        change.entries[-1].detail["head"] = sealed.digest
         return sealed
 
     def _put(

@@ -14,6 +14,7 @@ from keystead.node.location import Location, locate
 from keystead.node.settings import environment
 from keystead.services.session_face import SessionFace
 from keystead.storage.audit import StoreAudit
+from keystead.storage.content import SqliteContent
 from keystead.storage.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class AuditOperations:
         self._face = face
 
     def verify(self) -> Report:
-        """Check every record, link, checkpoint MAC and signature, and that the store's changes are all there.
+        """Check every record, link, checkpoint MAC and signature, that the store's changes are all there, and that its
+        secrets, data keys and slots are as their last records left them.
 
         The report's `require_ok()` raises AuditBroken naming the first bad record.
         """
@@ -43,6 +45,7 @@ class AuditOperations:
                 node.location.audit,
                 heads=node.audit_rows,
                 outbox=node.audit_rows,
+                content=SqliteContent(node.store),
                 keys=keys,
             )
             detail["records"], detail["problems"] = report.records, len(report.problems)
@@ -70,7 +73,8 @@ class AuditOperations:
 
 
 def verify_without_keys(url: str | Path | None = None, *, public_key: bytes | None = None) -> Report:
-    """Check form, links, heads and numbers of a store's log, and with `public_key` (32 bytes) the signatures.
+    """Check form, links, heads and numbers of a store's log, with `public_key` (32 bytes) the signatures too, and that
+    the store is as the log's last records left it.
 
     No master key is needed, and nothing is recorded.
 
@@ -83,7 +87,8 @@ def verify_without_keys(url: str | Path | None = None, *, public_key: bytes | No
     store = SqliteStore(location.database, SystemClock())
     try:
         rows = StoreAudit(store)
-        return verify(location.audit, heads=rows, outbox=rows, keys=None, public_key=public_key)
+        content = SqliteContent(store)
+        return verify(location.audit, heads=rows, outbox=rows, content=content, keys=None, public_key=public_key)
     finally:
         store.close()
 

@@ -1,0 +1,152 @@
+"""Somebody who can write the file puts back rows that keystead wrote once: authentic ones, but the log knows better."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.attacks.stores import DAY_MS, KEY, OTHER_KEY, Made
+
+import keystead
+from keystead.errors import AuditBroken
+from keystead.testing import ManualClock
+
+
+@contextmanager
+def put_back(made: Made, table: str, where: str) -> Iterator[None]:
+    """The rows of a table as they were before the block."""
+    rows = made.rows(f"SELECT * FROM {table} WHERE {where}")
+    yield
+    made.edit(f"DELETE FROM {table} WHERE {where}")
+    with sqlite3.connect(made.database) as connection:
+        connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+    connection.close()
+
+
+def problems(made: Made) -> list[str]:
+    with made.open() as store:
+        return [problem.what for problem in store.kms.audit.verify().problems]
+
+
+def test_an_old_secret_put_back_is_read_and_verify_names_it(mine: Made) -> None:
+    with put_back(mine, "secrets", "name = 'PLAIN'"), mine.open() as store:
+        number = store.kms.rotate_secret("PLAIN", "newer").version
+    with mine.open() as store:
+        assert number == 2
+        assert store.kms.get_secret("PLAIN") == "plain value"  # authentic: this is what only the log can tell
+        report = store.kms.audit.verify()
+        assert [problem.what.partition(" as ")[0] for problem in report.problems] == ["secret/PLAIN is not"]
+        with pytest.raises(AuditBroken, match="secret/PLAIN"):
+            report.require_ok()
+
+
+def test_a_deletion_taken_back_by_its_row_is_named(mine: Made) -> None:
+    with put_back(mine, "secrets", "name = 'PLAIN'"), mine.open() as store:
+        store.kms.delete_secret("PLAIN")
+    assert [what.partition(" is ")[0] for what in problems(mine)] == ["secret/PLAIN"]
+
+
+def test_a_destroyed_version_that_has_its_value_again_is_named(mine: Made) -> None:
+    with put_back(mine, "secret_versions", "name = 'ROTATED' AND version = 1"), mine.open() as store:
+        store.kms.destroy_secret("ROTATED", version=1)
+    with mine.open() as store:
+        assert store.kms.get_secret("ROTATED", version=1) == "rotated one"
+    assert problems(mine) == ["version 1 of secret/ROTATED was destroyed or removed, and is in the store again"]
+
+
+def test_a_version_that_the_sweeper_destroyed_and_that_came_back_is_named(mine: Made) -> None:
+    later = ManualClock(mine.clock_ms + 30 * DAY_MS)
+    with put_back(mine, "secret_versions", "name = 'EXPIRED'"), mine.open(later) as store:
+        store.kms.node.maintain()
+        assert [item.state for item in store.kms.list_versions("EXPIRED")] == ["destroyed"]
+    assert problems(mine) == ["version 1 of secret/EXPIRED was destroyed or removed, and is in the store again"]
+
+
+def test_a_destroyed_data_key_that_came_back_is_named(mine: Made) -> None:
+    with put_back(mine, "data_keys", "key_id = (SELECT min(key_id) FROM data_keys)"), mine.open() as store:
+        former = store.kms.list_data_keys()[0].id
+        store.kms.destroy_data_key(former)
+    assert problems(mine) == [f"data-key/{former} was destroyed or removed, and is in the store again"]
+
+
+def test_a_removed_slot_that_came_back_opens_the_store_and_is_named(mine: Made) -> None:
+    with put_back(mine, "key_slots", "label = 'other'"), mine.open() as store:
+        removed = store.kms.slots.remove("other").id
+    mine.open(key=OTHER_KEY).close()
+    assert problems(mine) == [f"slot/{removed} was destroyed or removed, and is in the store again"]
+
+
+def test_a_secret_taken_out_and_one_that_nobody_stored_are_named(mine: Made) -> None:
+    mine.edit("DELETE FROM secrets WHERE name = 'PLAIN'", "UPDATE secrets SET name = 'FOREIGN' WHERE name = 'BYTES'")
+    found = problems(mine)
+    assert [what.partition(" is ")[0] for what in found] == ["secret/PLAIN", "secret/BYTES", "secret/FOREIGN"]
+
+
+def test_verifying_without_keys_names_them_too(mine: Made, tmp_path: Path) -> None:
+    with put_back(mine, "secrets", "name = 'PLAIN'"), mine.open() as store:
+        store.kms.rotate_secret("PLAIN", "newer")
+    command = Path(sys.executable).with_name("keystead")
+    line = [command, "--store", mine.database, "audit", "verify", "--without-key"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert "secret/PLAIN is not as change" in done.stderr
+
+
+def test_what_an_accepted_rollback_gave_up_is_no_problem(mine: Made) -> None:
+    old = mine.copy(mine.folder.parent / "old")
+    with mine.open() as store:
+        store.kms.rotate_secret("PLAIN", "newer")
+        store.kms.destroy_secret("ROTATED", version=1)
+        store.kms.slots.remove("other")
+        store.kms.store_secret("LATER", "gone with the rollback")
+    for item in mine.folder.glob("app.db*"):
+        if item.is_file():
+            item.unlink()
+    mine.database.write_bytes(old.database.read_bytes())
+    mine.database.chmod(0o600)
+    clock = ManualClock(mine.clock_ms)
+    with keystead.connect(mine.database, master_key=KEY, clock=clock, accept_rollback=True) as store:
+        store.kms.store_secret("AFTER", "the rollback")
+    assert problems(mine) == []
+
+
+def test_a_restored_store_verifies_and_its_changes_are_compared_from_then_on(mine: Made, tmp_path: Path) -> None:
+    with mine.open() as store:
+        store.kms.backup(tmp_path / "backup", passphrase="seven plain words for the backup of a test")
+    (tmp_path / "restored").mkdir()
+    other = mine.copy(mine.folder.parent / "other")
+    other.folder, other.database = tmp_path / "restored", tmp_path / "restored" / "app.db"
+    with other.open() as store:
+        store.kms.restore(tmp_path / "backup", passphrase="seven plain words for the backup of a test")
+        store.kms.rotate_secret("PLAIN", "newer")
+    assert problems(other) == []
+    with put_back(other, "secrets", "name = 'PLAIN'"), other.open() as store:
+        store.kms.rotate_secret("PLAIN", "newest")
+    assert [what.partition(" as ")[0] for what in problems(other)] == ["secret/PLAIN is not"]
+
+
+def test_verifying_while_another_process_writes_finds_nothing(mine: Made) -> None:
+    code = (
+        "import sys, keystead\n"
+        "with keystead.connect(sys.argv[1], master_key=sys.argv[2]) as store:\n"
+        "    print('ready', flush=True)\n"
+        "    for turn in range(400):\n"
+        "        store.kms.store_secret(f'BUSY_{turn % 7}', 'x' * turn or 'x')\n"
+        "        if turn % 3 == 0: store.kms.destroy_secret(f'BUSY_{turn % 7}', version=store.kms.list_versions("
+        "f'BUSY_{turn % 7}')[-1].version)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, mine.database, KEY], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"ready\n"
+        rounds = 0
+        with mine.open() as store:
+            while writer.poll() is None:
+                assert store.kms.audit.verify().problems == ()
+                rounds += 1
+    assert writer.returncode == 0
+    assert rounds > 1
