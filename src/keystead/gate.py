@@ -58,7 +58,7 @@ class Policy(Protocol):
         """Whether the principal may do the action on the resource, and why."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Entry:
     """One fact on its way to the audit log. `detail` holds no value of a secret."""
 
@@ -87,7 +87,7 @@ class Recorder(Protocol[T_contra]):
         """The transaction is durable: move its records to the journal."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Change(Generic[T]):
     """An open change: its transaction and the records that will be committed with it."""
 

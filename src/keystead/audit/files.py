@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from keystead.audit.chain import MAX_LINE, Line, follows, genesis, parse_line
 
@@ -61,8 +61,7 @@ def open_file(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
 
 
-@dataclass(frozen=True, slots=True)
-class RawLine:
+class RawLine(NamedTuple):
     """One line as it stands in a file: where, without its newline, and whether it had one."""
 
     path: Path
@@ -82,8 +81,7 @@ def lines(chain_folder: Path) -> Iterator[RawLine]:
                 yield RawLine(path, line_number, data[:-1] if whole else data, whole)
 
 
-@dataclass(frozen=True, slots=True)
-class TailLine:
+class TailLine(NamedTuple):
     """A whole line met from the end: its file, where it begins in it, and its bytes without the newline."""
 
     path: Path

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -23,8 +22,7 @@ def derive_into(buffer: bytearray, key: bytes | bytearray, *, salt: bytes, info:
     HKDF(algorithm=SHA256(), length=len(buffer), salt=salt, info=info).derive_into(key, buffer)
 
 
-@dataclass(frozen=True, slots=True)
-class Argon2Parameters:
+class Argon2Parameters(NamedTuple):
     """Cost of Argon2id: passes, lanes and memory in KiB; checked on reading too, so that a store cannot lower them."""
 
     iterations: int = 3

@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -45,8 +44,7 @@ MAX_CHUNK: Final = 4 * 1024 * 1024
 MAX_CHUNKS: Final = 1 << 32
 
 
-@dataclass(frozen=True, slots=True)
-class StreamHeader:
+class StreamHeader(NamedTuple):
     """The parts of a header that decide how to open: which data key, and the chunk size in bytes."""
 
     reference: bytes

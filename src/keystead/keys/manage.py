@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from keystead.clock import Clock
@@ -60,7 +60,7 @@ class Affected:
         return [backup for backup in self.backups if backup.shred_keys != self.shred_keys]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class DataKeyManager:
     """The use cases on one node's data keys.
 
@@ -133,7 +133,7 @@ class DataKeyManager:
         require_transition(record.state, to, record.key_id)
         # A copy of its own: the ring may forget its one at any moment, for example for another process's change.
         material = unwrapped(record, self.root.wrapping_key(), self.root.store_id)
-        moved = replace(record, state=to, state_ms=self.clock.now_ms())
+        moved = record._replace(state=to, state_ms=self.clock.now_ms())
         moved = wrapped_under(moved, material, self.root.wrapping_key(), self.root.store_id)
         material.forget()
         return moved
@@ -208,7 +208,7 @@ class DataKeyManager:
                 require_transition(record.state, KeyState.SCRUBBING, key_id)
                 versions = self.under_key(change.transaction, record.reference)
                 self.destroy_versions(change.transaction, versions)
-                record = replace(record, state=KeyState.SCRUBBING, state_ms=self.clock.now_ms(), wrapped=None)
+                record = record._replace(state=KeyState.SCRUBBING, state_ms=self.clock.now_ms(), wrapped=None)
                 rows.update(record)
                 change.detail["versions"] = len(versions)
         self.changed()
@@ -233,7 +233,7 @@ class DataKeyManager:
             if found is None or found.state is not KeyState.SCRUBBING:
                 change.skip = True
             else:
-                record = replace(found, state=KeyState.DESTROYED, state_ms=self.clock.now_ms())
+                record = found._replace(state=KeyState.DESTROYED, state_ms=self.clock.now_ms())
                 rows.update(record)
         self.changed()
         return self.describe(record)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from keystead.crypto.aad import bind
 from keystead.crypto.compact import REFERENCE_LENGTH, SALT_LENGTH
@@ -13,8 +13,7 @@ from keystead.errors import DecryptionError, IntegrityError
 from keystead.keys.lifecycle import KeyState
 
 
-@dataclass(frozen=True, slots=True)
-class DataKeyRecord:
+class DataKeyRecord(NamedTuple):
     """A data key as the store keeps it. Times are ms since the epoch.
 
     `wrapped` is None once the key is destroyed; `salt` is the one under which the store's own ciphertexts derive their
@@ -64,7 +63,7 @@ def wrapped_under(
     record: DataKeyRecord, material: KeyMaterial, wrapping_key: bytes | bytearray, store_id: bytes
 ) -> DataKeyRecord:
     """The record with its material wrapped for exactly this state and these dates."""
-    return replace(record, wrapped=wrap_key(wrapping_key, material, record.aad(store_id)))
+    return record._replace(wrapped=wrap_key(wrapping_key, material, record.aad(store_id)))
 
 
 def unwrapped(record: DataKeyRecord, wrapping_key: bytes | bytearray, store_id: bytes) -> KeyMaterial:
@@ -88,8 +87,8 @@ def unwrapped(record: DataKeyRecord, wrapping_key: bytes | bytearray, store_id: 
 
 def counted(record: DataKeyRecord, reserved: int, integrity_key: bytes | bytearray, store_id: bytes) -> DataKeyRecord:
     """The record with another count and the MAC that binds it."""
-    return replace(
-        record, reserved=reserved, reserved_mac=_count_mac(integrity_key, store_id, record.reference, reserved)
+    return record._replace(
+        reserved=reserved, reserved_mac=_count_mac(integrity_key, store_id, record.reference, reserved)
     )
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from keystead.errors import StoreNotFound, UsageError
@@ -16,8 +15,7 @@ URL_VARIABLE: Final = "KEYSTEAD_URL"
 AUDIT_VARIABLE: Final = "KEYSTEAD_AUDIT"
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """The absolute paths of one store. `folder` holds what lies beside the database; `explicit`: it was named."""
 
     database: Path

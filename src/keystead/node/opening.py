@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from keystead.access.principal import Principal
 from keystead.audit.checkpoints import AuditKeys
@@ -46,8 +45,7 @@ GITIGNORE: Final = ".gitignore"
 _LOG = logging.getLogger("keystead")
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """How to open: `credential` is a master key's text or a credential; None looks in every source."""
 
     url: str | Path | None = None
@@ -59,6 +57,9 @@ class Opening:
     environment: Mapping[str, str] | None = None
     here: Path | None = None
     accept_rollback: bool = False
+
+    def __repr__(self) -> str:
+        return f"<opening of {self.url}>"
 
 
 def open_node(how: Opening) -> Node:

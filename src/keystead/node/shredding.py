@@ -11,7 +11,6 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -171,7 +170,7 @@ def under_shred_key(record: DataKeyRecord, root: RootAccess, shred_keys: Mapping
     material = unwrapped(record, root.wrapping_key(), root.store_id)
     wrapped = wrap_key(shred_keys[record.reference].view(), material, _aad(record, root.store_id))
     material.forget()
-    return replace(record, wrapped=wrapped)
+    return record._replace(wrapped=wrapped)
 
 
 def under_root_key(record: DataKeyRecord, root: RootAccess, folder: ShredKeyFolder, now_ms: int) -> DataKeyRecord:
@@ -184,7 +183,7 @@ def under_root_key(record: DataKeyRecord, root: RootAccess, folder: ShredKeyFold
         return record
     shred_key = folder.find(record.reference)
     if shred_key is None:
-        return replace(record, state=KeyState.DESTROYED, state_ms=now_ms, wrapped=None)
+        return record._replace(state=KeyState.DESTROYED, state_ms=now_ms, wrapped=None)
     try:
         material = unwrap_key(shred_key.view(), record.wrapped, _aad(record, root.store_id))
     except DecryptionError:

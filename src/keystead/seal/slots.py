@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from keystead.crypto.material import KeyMaterial
 from keystead.errors import DecryptionError, IntegrityError, KeyStateError, SlotNotFound, UsageError, WrongMasterKey
@@ -19,8 +19,7 @@ _PREFIX = "slot_"
 _WORDS = {"master-key": "master key", "recovery": "recovery kit"}
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedSlot:
+class OpenedSlot(NamedTuple):
     """The slot that opened, and the root key that it held, which is the caller's to forget."""
 
     slot: Slot

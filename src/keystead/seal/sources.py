@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from keystead.errors import MasterKeyInvalid, MasterKeyMissing
 from keystead.seal.credential import Credential
@@ -33,8 +33,7 @@ _Probe = Callable[[], "Credential | str"]
 """A credential, or the words for what is there instead; raises MasterKeyInvalid for one that cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundCredential:
+class FoundCredential(NamedTuple):
     """A credential and where it came from.
 
     `source` names the variable or file; `path` is the file, where it was one; `notes` tells of sources further down
@@ -51,8 +50,7 @@ class FoundCredential:
         return self.path is not None and self.path.is_relative_to(store_folder.absolute())
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(NamedTuple):
     name: str
     probe: _Probe
     path: Path | None = None

@@ -44,7 +44,7 @@ class Found(NamedTuple):
     until_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class SecretReader:
     """The reading use cases of one node's secrets. `expire` is called for a name found expired and not recorded."""
 

@@ -15,7 +15,7 @@ from keystead.secrets.ports import SecretRows
 BATCH: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Sweeper:
     """The sweeper of one node; reading enforces expiry without it. `destroy_after_ms` is the time until destruction."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
@@ -24,8 +24,7 @@ TTL = timedelta | str | Keep | None
 Value = str | bytes | SecretValue
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(NamedTuple):
     """What a new version is to be. `expected_version` 0: the secret must not exist; None: whatever is there."""
 
     ttl: TTL = KEEP
@@ -39,7 +38,7 @@ class Put:
     if_absent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class SecretWriter:
     """The changing use cases of one node's secrets. `changed` is told the names after each commit."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from keystead.clock import Clock
 from keystead.crypto.mac import sha256
@@ -15,8 +15,7 @@ from keystead.storage.sqlite import APPLICATION_ID, SqliteStore
 _NAME = re.compile(r"(\d{4})_[a-z_]+\.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     """One step of the schema: its number, file name and SQL text."""
 
     number: int

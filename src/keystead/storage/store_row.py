@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keystead.seal.provider import Slot
 from keystead.storage.rows import damaged, typed
 
 
-@dataclass(frozen=True, slots=True)
-class StoreRow:
+class StoreRow(NamedTuple):
     """What a store is. `keys_generation` rises with every change of a data key."""
 
     store_id: bytes
