@@ -82,7 +82,7 @@ def test_a_key_in_a_state_that_permits_nothing_opens_nothing(kms: KMSService, st
     former = kms.node.ring.active()
     kms.rotate_data_key()
     with kms.node.write() as connection:
-        SqliteDataKeys(connection).update(replace(former, state=state))
+        SqliteDataKeys(connection).update(former._replace(state=state))
     announce(kms)
     for call in (lambda: kms.decrypt(blob), lambda: kms.decrypt_data(envelope)):
         with pytest.raises(KeyStateError, match=state.value):
