@@ -81,7 +81,7 @@ def test_half_a_surrogate_pair_is_refused_without_carrying_the_text(value):
     with pytest.raises(UsageError) as refused:
         canonical_aad(value)
     assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__
+    assert refused.value.__context__ is None
 
 
 def test_a_field_whose_length_would_read_as_none_is_refused(monkeypatch):

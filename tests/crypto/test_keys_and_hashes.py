@@ -159,7 +159,7 @@ def test_a_passphrase_that_is_no_text_is_refused_without_carrying_it():
         derive_from_passphrase("hunter2\udc80", salt=bytes(16), parameters=CHEAPEST)
     assert "hunter2" not in repr(refused.value)
     assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__
+    assert refused.value.__context__ is None
 
 
 @given(left=st.binary(max_size=40), right=st.binary(max_size=40))

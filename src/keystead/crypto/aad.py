@@ -58,9 +58,11 @@ def canonical_aad(aad: AAD) -> bytes:
             return aad.encode()
         if isinstance(aad, Mapping):
             return _canonical_mapping(aad)
+        problem = "an AAD must be bytes, text, or a mapping of text to text"
     except UnicodeEncodeError:
-        raise UsageError("an AAD holds a character that is no Unicode text (half a surrogate pair)") from None
-    raise UsageError("an AAD must be bytes, text, or a mapping of text to text")
+        problem = "an AAD holds a character that is no Unicode text (half a surrogate pair)"
+    # raised outside: the error of the codec holds the AAD
+    raise UsageError(problem)
 
 
 def _canonical_mapping(aad: Mapping[str, str]) -> bytes:

@@ -180,12 +180,15 @@ def _mapping(envelope: object) -> Mapping[str, Any]:
 def _from_text(text: str | bytes) -> Mapping[str, Any]:
     if len(text) > MAX_TEXT:
         raise EnvelopeError("envelope", f"is longer than {MAX_TEXT} characters")
+    value: Any = _ABSENT
     try:
         value = _DECODER.decode(text.decode("utf-8") if isinstance(text, bytes) else text)
     except EnvelopeError:
         raise
     except (ValueError, RecursionError):
-        raise EnvelopeError("envelope", "is not JSON") from None
+        pass  # raised below, outside: the reader's error holds the text, which may be no envelope but plaintext
+    if value is _ABSENT:
+        raise EnvelopeError("envelope", "is not JSON")
     if not isinstance(value, dict):
         raise EnvelopeError("envelope", "must be a JSON object")
     return value

@@ -58,11 +58,7 @@ def derive_from_passphrase(passphrase: str, *, salt: bytes, parameters: Argon2Pa
         raise ValueError(problem)
     if len(salt) != 16:
         raise ValueError("the salt must be 16 bytes")
-    try:
-        secret = unicodedata.normalize("NFKC", passphrase).encode()
-    except UnicodeEncodeError:
-        # The original error carries the passphrase as an attribute.
-        raise UsageError("the passphrase holds a character that is no Unicode text") from None
+    secret = _as_utf8(unicodedata.normalize("NFKC", passphrase))
     kdf = Argon2id(
         salt=salt,
         length=KEY_LENGTH,
@@ -71,3 +67,11 @@ def derive_from_passphrase(passphrase: str, *, salt: bytes, parameters: Argon2Pa
         memory_cost=parameters.memory_kib,
     )
     return kdf.derive(secret)
+
+
+def _as_utf8(passphrase: str) -> bytes:
+    try:
+        return passphrase.encode()
+    except UnicodeEncodeError:
+        pass  # raised below, outside: the error of the codec holds the passphrase
+    raise UsageError("the passphrase holds a character that is no Unicode text")

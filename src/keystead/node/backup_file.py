@@ -275,14 +275,12 @@ def _parse_header(source: Path, header: bytes) -> tuple[Argon2Parameters, bytes,
 
 
 def _parsed(source: Path, payload: memoryview, created_ms: int, size: int) -> Backup:
-    length = int.from_bytes(payload[:4], "big")
-    try:
-        manifest = json.loads(bytes(payload[4 : 4 + length]))
-        snapshot = bytes(payload[4 + length :])
-        root_key = KeyMaterial(base64.b64decode(manifest["root_key"]))
-        digest, store_id, form = bytes.fromhex(manifest["sha256"]), manifest["store_id"], manifest["form"]
-    except (ValueError, KeyError, TypeError):
-        raise BackupError(f"{source.absolute()} holds no manifest that keystead writes") from None
+    end = 4 + int.from_bytes(payload[:4], "big")
+    manifest = _manifest(bytes(payload[4:end]))
+    if manifest is None:
+        raise BackupError(f"{source.absolute()} holds no manifest that keystead writes")
+    root_key, digest, store_id, form = manifest
+    snapshot = bytes(payload[end:])
     content = describe(snapshot)
     row = content.row
     if not same(sha256(snapshot), digest) or row.store_id.hex() != store_id or form not in (ORDINARY, SHREDDABLE):
@@ -295,3 +293,13 @@ def _parsed(source: Path, payload: memoryview, created_ms: int, size: int) -> Ba
     except IntegrityError:
         raise BackupError(f"{source.absolute()} holds a store whose keys do not belong together") from None
     return Backup(content, root, snapshot, created_ms, size, form == SHREDDABLE)
+
+
+def _manifest(data: bytes) -> tuple[KeyMaterial, bytes, object, object] | None:
+    """Root key, digest, store id and form. None and no error, since the JSON reader's holds the root key's text."""
+    try:
+        found = json.loads(data)
+        root_key = KeyMaterial(base64.b64decode(found["root_key"]))
+        return root_key, bytes.fromhex(found["sha256"]), found["store_id"], found["form"]
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -226,10 +226,7 @@ def _checked(value: Value | None) -> str | bytes | None:
     plain = value.reveal() if isinstance(value, SecretValue) else value
     if not isinstance(plain, str | bytes):
         raise UsageError("a secret value must be text or bytes", hint="encode other types first, for example as JSON")
-    try:
-        size = len(plain.encode()) if isinstance(plain, str) else len(plain)
-    except UnicodeEncodeError:
-        raise UsageError("a secret value must be text that UTF-8 can hold", hint="store it as bytes") from None
+    size = _size(plain)
     if size == 0:
         raise UsageError("a secret value is not empty", hint="delete the secret if it has no value")
     if size > MAX_VALUE_BYTES:
@@ -238,6 +235,14 @@ def _checked(value: Value | None) -> str | bytes | None:
             hint="encrypt a file with encrypt_stream, and store its key or its path",
         )
     return plain
+
+
+def _size(plain: str | bytes) -> int:
+    try:
+        return len(plain.encode()) if isinstance(plain, str) else len(plain)
+    except UnicodeEncodeError:
+        pass  # raised below, outside: the error of the codec holds the value
+    raise UsageError("a secret value must be text that UTF-8 can hold", hint="store it as bytes")
 
 
 def _check_expected(name: str, head: Head | None, expected: int | None) -> None:

@@ -171,7 +171,8 @@ def _as_bytes(plaintext: str | bytes) -> bytes:
     try:
         return plaintext.encode()
     except UnicodeEncodeError:
-        raise UsageError("the plaintext is no text that UTF-8 can hold", hint="encrypt it as bytes") from None
+        pass  # raised below, outside: the error of the codec holds the plaintext
+    raise UsageError("the plaintext is no text that UTF-8 can hold", hint="encrypt it as bytes")
 
 
 def _decoded(plaintext: bytes, encoding: str | None) -> str | bytes:
@@ -179,5 +180,6 @@ def _decoded(plaintext: bytes, encoding: str | None) -> str | bytes:
         return plaintext
     try:
         return plaintext.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
-        raise UsageError(f"the plaintext is not {encoding} text", hint="pass encoding=None for bytes") from None
+    except (UnicodeError, LookupError):
+        pass  # raised below, outside: the error of the codec holds the plaintext
+    raise UsageError(f"the plaintext is not {encoding} text", hint="pass encoding=None for bytes")

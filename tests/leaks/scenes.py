@@ -1,0 +1,369 @@
+"""Every public method of the services, done well and done wrong, with a canary wherever a secret can be."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import threading
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, field_validator
+from pydantic import SecretStr as PydanticSecretStr
+from tests.leaks.world import World
+
+import keystead
+from keystead import SecretValue, aio
+from keystead.config import From, SecretStr, SecretURL
+
+LONE = "\ud800"
+# Methods that nothing makes fail: they read what is in memory, or forget it.
+CANNOT_FAIL = {
+    ("KMSService", "close"),
+    ("KMSService", "on"),
+    ("Connection", "close"),
+    ("ConfigLoader", "is_valid"),
+    ("ConfigLoader", "get_status"),
+}
+
+
+def data(w: World) -> None:
+    text, raw = w.text(), w.data()
+    blob = w.do("kms.encrypt", raw, aad={"user": "1"})
+    for bad in (text, raw + b"", None, SecretValue(text)):
+        w.do("kms.encrypt", bad, aad=5)
+        w.do("kms.encrypt", bad)
+    w.do("kms.decrypt", blob, aad={"user": "1"})
+    for bad in (blob, blob[:-1], blob[:80], raw, text, raw * 4, blob[:2] + raw * 4):
+        w.do("kms.decrypt", bad, aad={"user": "2"})
+    many = w.do("kms.encrypt_many", [raw, text.encode()])
+    w.do("kms.encrypt_many", [raw, text])
+    w.do("kms.decrypt_many", many)
+    w.do("kms.decrypt_many", [*many, raw])
+    envelope, binary = w.do("kms.encrypt_data", text, aad="user:1"), w.do("kms.encrypt_data", raw)
+    for bad in (text + LONE, 5, [text], SecretValue(text), bytearray(raw)):
+        w.do("kms.encrypt_data", bad)
+    w.do("kms.encrypt_data", text, aad=text + LONE)
+    w.do("kms.encrypt_data", text, aad={"user": text + LONE})
+    w.do("kms.decrypt_data", envelope)
+    w.do("kms.decrypt_data", binary, encoding=None)
+    w.do("kms.decrypt_data", binary)
+    w.do("kms.decrypt_data", binary, encoding="ascii")
+    w.do("kms.decrypt_data", envelope, encoding="nothing")
+    # a column in which plaintext still stands beside envelopes
+    rows: list[Any] = [text, raw, f"{text}: {text}", f'{{"{text}": 1, "{text}": 2}}', json.dumps({"password": text})]
+    rows += [f'{{"v": 1{text}', f'{{"v": {text}}}', raw.decode("latin-1"), [text], text.encode() + b"\xff", text + LONE]
+    rows += [{**envelope, name: text} for name in envelope if name != "keyId"] + [{**envelope, text: 1}]
+    for bad in rows:
+        w.do("kms.decrypt_data", bad)
+        w.do("kms.reencrypt", bad)
+    w.do("kms.decrypt_data", envelope, aad=text)
+    for to in ("v1", "v2", "v3"):
+        w.do("kms.reencrypt", envelope, to=to)
+    w.do("kms.reencrypt", blob, aad={"user": "1"})
+    w.do("kms.reencrypt", "ks2_" + text)
+
+
+def streams(w: World) -> None:
+    plain = w.file("plain", w.data() * 20_000)
+    sealed, back = w.folder / "sealed", w.may_hold(w.folder / "back")
+    w.do("kms.encrypt_stream", plain, sealed)
+    w.do("kms.decrypt_stream", sealed, back)
+    w.do("kms.encrypt_stream", io.BytesIO(plain.read_bytes()), io.BytesIO())
+    w.do("kms.encrypt_stream", io.StringIO(w.text()), w.folder / "text")
+    w.do("kms.encrypt_stream", io.BytesIO(w.data()), io.StringIO())
+    w.do("kms.encrypt_stream", w.folder / "nowhere", sealed)
+    damaged = bytearray(sealed.read_bytes())
+    damaged[-1] ^= 1
+    w.do("kms.decrypt_stream", io.BytesIO(damaged), w.folder / "damaged")
+    w.do("kms.decrypt_stream", io.BytesIO(damaged), io.BytesIO())
+    w.do("kms.decrypt_stream", sealed, io.StringIO())
+    w.do("kms.decrypt_stream", plain, w.folder / "plain again")
+    w.do("kms.decrypt_stream", sealed, w.folder)
+
+
+def bad_values(w: World) -> list[Any]:
+    text, raw = w.text(), w.data()
+    return [
+        "",
+        text * 4_000,
+        raw * 4_000,
+        text + LONE,
+        bytearray(raw),
+        {"value": text},
+        [text],
+        SecretValue(text * 4_000),
+    ]
+
+
+def stored_secrets(w: World) -> None:
+    for value in (w.text(), w.data(), SecretValue(w.text())):
+        w.do("kms.store_secret", "A", value, ttl="1h", tags={"team": "shop"})
+    for value in bad_values(w):
+        w.do("kms.store_secret", "A", value)
+        w.do("kms.rotate_secret", "A", value)
+        w.do("kms.store_secrets", {"B": w.text(), "C": value})
+    w.do("kms.store_secret", "A", w.text(), expected_version=0)
+    w.do("kms.store_secret", "A", w.text(), ttl="1h", ttl_days=1)
+    w.do("kms.store_secret", "a//b", w.text())
+    w.do("kms.store_secret", "A", w.text(), generate="hex:64")
+    w.do("kms.store_secret", "A", generate=w.text())
+    w.do("kms.store_secret", "A", w.text(), generate=w.text())
+    w.do("kms.store_secrets", {"B": w.text(), "C": w.data()})
+    w.do("kms.rotate_secret", "A", w.text())
+    w.do("kms.rotate_secret", "B")
+    w.do("kms.rotate_secret", "NOWHERE", w.text())
+    w.do("kms.rotate_secret", "A", w.text(), expected_version=99)
+    for how in ({}, {"label": "previous"}, {"version": 1}, {"version": 99}, {"version": 1, "label": "previous"}):
+        w.do("kms.get_secret", "A", **how)
+    w.do("kms.list_secrets")
+    w.do("kms.list_secrets", limit=0)
+    w.do("kms.list_versions", "A")
+    w.do("kms.list_versions", "NOWHERE")
+    for name in ("B", "B", "NOWHERE"):
+        w.do("kms.delete_secret", name)
+    w.do("kms.get_secret", "B")
+    for name in ("B", "NOWHERE"):
+        w.do("kms.undelete_secret", name)
+    for name in ("B", "B", "NOWHERE"):
+        w.do("kms.destroy_secret", name)
+    w.do("kms.store_secret", "GONE", w.text(), ttl="1ms")
+    threading.Event().wait(0.01)
+    w.do("kms.get_secret", "GONE")
+
+
+def edited_rows(w: World) -> None:
+    w.do("kms.store_secret", "A", w.text())
+    with closing(sqlite3.connect(w.folder / "app.db")) as database, database:
+        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for table in tables:
+            for column in [row[1] for row in database.execute(f"PRAGMA table_info({table})")]:
+                if column in ("ciphertext", "value", "blob", "sealed"):
+                    database.execute(f"UPDATE {table} SET {column} = zeroblob(length({column}))")
+    w.do("secrets.clear_cache")
+    w.do("kms.get_secret", "A")
+    w.do("secrets.get_secret", "A")
+    w.do("secrets.get_secrets", ["A"])
+
+
+def data_keys(w: World) -> None:
+    w.do("kms.store_secret", "A", w.text())
+    first = w.do("kms.list_data_keys")[0].id
+    w.do("kms.rotate_data_key")
+    for name in (first, "nowhere"):
+        w.do("kms.affected_by_destroying", name)
+    for name in ("nowhere", first, first, w.do("kms.list_data_keys")[-1].id):
+        w.do("kms.destroy_data_key", name)
+
+
+def slots_and_sessions(w: World) -> None:
+    words, raw = w.text(), w.data()
+    w.do("slots.add", keystead.Passphrase(words), label="words")
+    w.do("slots.add", keystead.Passphrase(w.canaries.remember("cAnaRy-weak")), label="weak")
+    w.do("slots.add", keystead.MasterKey(raw), label="key")
+    w.do("slots.add", keystead.MasterKey(raw), label="key again")
+    w.do("slots.add", w.text(), label="no credential")
+    added = {slot.label: slot.id for slot in w.do("slots.list")}
+    for which in ("words", "nowhere", ""):
+        w.do("slots.find", which)
+    w.do("kms.rekey")
+    for credential in (keystead.Passphrase(w.text()), w.text(), keystead.Passphrase(words)):
+        own = w.do("kms.own_credential")
+        w.do("kms.rekey", {**own, added["words"]: credential, added["key"]: keystead.MasterKey(raw)})
+    w.do("slots.remove", "nowhere")
+    w.do("slots.remove", "key")
+    for slot in w.do("slots.list"):
+        w.do("slots.remove", slot.id)
+    for name in ("session_id", "notices", "node", "sessions", "get_status"):
+        w.do(f"kms.{name}")
+    w.do("kms.on_event", "no event", print)
+    w.do("kms.on_event", "kms_initialized", print)
+    w.do("kms.on", w.faces["kms"].node, principal="another")
+    w.do("kms.initialize")
+    w.do("kms.revoke_session", w.text())
+    w.do("kms.revoke_session", w.faces["kms"].session_id)
+    everything_refused(w)
+
+
+def everything_refused(w: World) -> None:
+    """What is called with a session that ended, or on a store that was closed."""
+    text = w.text()
+    for name, arguments in {
+        "encrypt": (text.encode(),), "decrypt": (text.encode(),), "encrypt_data": (text,), "decrypt_data": (text,),
+        "encrypt_many": ([text.encode()],), "reencrypt": (text,), "store_secret": ("A", text), "get_secret": ("A",),
+        "store_secrets": ({"A": text},), "rotate_secret": ("A", text), "list_secrets": (), "list_data_keys": (),
+        "rotate_data_key": (), "sessions": (), "own_credential": (), "node": (), "session_id": (), "notices": (),
+        "get_status": (),
+    }.items():  # fmt: skip
+        w.do(f"kms.{name}", *arguments)
+    for name in ("list", "public_key", "verify", "tail", "follow"):
+        face = "slots" if name == "list" else "audit"
+        w.do(f"{face}.{name}", *([stopped()] if name == "follow" else []))
+    for name, arguments in {
+        "initialize": (), "get_secret": ("A", text), "get_secrets": (["A"],), "set_secret": ("A", text),
+        "rotate_secret": ("A", text), "list_secrets": (), "clear_cache": (), "get_status": (),
+    }.items():  # fmt: skip
+        w.do(f"secrets.{name}", *arguments)
+
+
+def stopped() -> threading.Event:
+    stop = threading.Event()
+    stop.set()
+    return stop
+
+
+def closed(w: World) -> None:
+    w.do("kms.store_secret", "A", w.text())
+    w.do("secrets.get_secret", "A")
+    w.do("kms.close")
+    everything_refused(w)
+    w.do("store.close")
+
+
+def backups(w: World) -> None:
+    words = w.text()
+    w.do("kms.store_secret", "A", w.text())
+    w.do("kms.encrypt_data", w.text())
+    for face, method in (("kms", "backup"), ("secrets", "backup_secrets")):
+        for to in (f"{face}.ksb", f"{face}.ksb", "no/folder"):
+            w.do(f"{face}.{method}", w.folder / to, passphrase=words)
+        for weak in ("cAnaRy-weak", words + LONE, words * 50, ""):
+            w.do(f"{face}.{method}", w.folder / "weak", passphrase=w.canaries.remember(weak) if weak else weak)
+    w.do("kms.restore", w.folder / "kms.ksb", passphrase=words)
+    whole = (w.folder / "kms.ksb").read_bytes()
+    (w.folder / "damaged").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for face, method in (("kms", "restore"), ("secrets", "restore_secrets")):
+        w.do("store.close")
+        w.open(f"{face} restored.db", master_key=w.new_key())
+        for source, given in (("kms.ksb", w.text()), ("damaged", words), ("nowhere", words), ("kms.ksb", words + LONE)):
+            w.do(f"{face}.{method}", w.folder / source, passphrase=given)
+        w.do(f"{face}.{method}", w.folder / "kms.ksb", passphrase=words)
+        w.do("kms.get_secret", "A")
+
+
+def manager(w: World) -> None:
+    env = {
+        "JWT_SECRET": w.text(),
+        "REDIS_URL": f"redis://:{w.text()}@h",
+        "ODD": w.text() + LONE,
+        "LONG": w.text() * 4_000,
+    }
+    w.do("secrets.initialize", env=env, names=[*env, "KMS_MASTER_KEY", "ABSENT"], prefix="JWT")
+    changed = dict.fromkeys(env, w.text())
+    w.do("secrets.initialize", env=changed, names=list(env))
+    w.do("secrets.initialize", env=changed, names=["JWT_SECRET"], conflicts="error")
+    w.do("secrets.initialize", env={"OTHER": w.text(), **changed}, names=["JWT_SECRET"], conflicts="environment")
+    for _ in range(3):
+        for name in ("JWT_SECRET", "OTHER", "NOWHERE", "a//b"):
+            w.do("secrets.get_secret", name)
+        w.do("secrets.get_secret", "NOWHERE", "default")
+        w.do("secrets.get_secret", "JWT_SECRET", version=99)
+        w.do("secrets.get_secrets", ["JWT_SECRET", "OTHER"])
+        w.do("secrets.get_secrets", ["JWT_SECRET", "NOWHERE"])
+        w.do("secrets.get_secrets", ["NOWHERE"], missing="skip")
+    w.do("secrets.set_secret", "JWT_SECRET", w.text())
+    w.do("secrets.rotate_secret", "JWT_SECRET", w.text())
+    for value in bad_values(w):
+        w.do("secrets.set_secret", "JWT_SECRET", value)
+        w.do("secrets.rotate_secret", "JWT_SECRET", value)
+    w.do("secrets.list_secrets")
+    w.do("secrets.list_secrets", limit=0)
+    w.do("secrets.clear_cache")
+    w.do("secrets.get_status")
+
+
+@dataclass
+class App:
+    jwt_secret: SecretStr
+    mongodb_uri: SecretURL
+    raw: SecretValue
+    keys: list[SecretStr]
+    named: Annotated[SecretStr, From("named/secret")]
+    port: int = 80
+
+
+class Model(BaseModel):
+    jwt_secret: PydanticSecretStr
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def refuse(cls, value: PydanticSecretStr) -> PydanticSecretStr:
+        if len(value.get_secret_value()) < 100:
+            raise ValueError(f"too short: {value.get_secret_value()}")
+        return value
+
+
+@dataclass
+class Plain:
+    jwt_secret: str
+    port: int
+
+
+def configuration(w: World) -> None:
+    file = w.file("value", w.text())
+    env = {"MONGODB_URI": f"mongodb://u:{w.text()}@h1,h2/db?authSource=admin&x={w.text()}", "RAW_FILE": str(file)}
+    env |= {"KEYS": f"{w.text()},{w.text()}", "JWT_SECRET": "secret://JWT#1"}
+    dotenv = w.file(".env", f"PORT=81\nOTHER='{w.text()}'\n")
+    w.do("kms.store_secret", "JWT", w.text())
+    w.do("kms.store_secret", "named/secret", w.text())
+    w.do("store.config", App, env=env, env_file=dotenv)
+    w.do("store.config", Model, env={"JWT_SECRET": w.text()})
+    w.do("store.config", Model, env={"JWT_SECRET": w.text() * 5})
+    w.do("store.config_loader", w.text())
+    w.do("store.config_loader", App)
+    broken = w.file("broken.env", f"A='{w.text()}\n{w.text()} {w.text()}\n")
+    bad = {"PORT": w.text(), "MONGODB_URI": f"redis:{w.text()}", "KEYS": f'["{w.text()}", 5', "RAW_FILE": w.text()}
+    bad |= {"JWT_SECRET": f"secret://{w.text()}//x"}
+    overrides = {"jwt_secret": w.data(), "port": w.text(), "mongodb_uri": [w.text()]}
+    for schema, sources in (
+        (App, {"env": env}), (App, {"env": bad}), (App, {"env": {}, "overrides": overrides}), (Plain, {"env": bad}),
+        (App, {"env": env, "env_file": broken}), (None, {"env": {**bad, "PORT": "secret://JWT", "MONGODB_URI": "x"}}),
+        (Model, {"env": bad}), (Plain, {"env": {}}),
+    ):  # fmt: skip
+        w.faces["loader"] = (aio if w.loop else keystead).ConfigLoader(schema, **sources)
+        for source in (w.faces["secrets"], None):
+            w.do("loader.load", source)
+            for name in ("jwt_secret", "JWT_SECRET", "port", "PORT", "MONGODB_URI", "nowhere", "RAW", "JWT"):
+                w.do("loader.get", name)
+            for name in ("get_public", "get_connections", "is_valid", "get_status"):
+                w.do(f"loader.{name}")
+            w.search("the loader", repr(w.faces["loader"]))
+
+
+def opening(w: World) -> None:
+    words = w.text()
+    w.do("kms.store_secret", "A", w.text())
+    w.do("slots.add", keystead.Passphrase(words), label="words")
+    key = w.key
+    for bad in (w.new_key(), words, key[:-1], key + key, key.lower(), key + "\n", w.text() + LONE, w.data().hex(), ""):
+        w.open("app.db", master_key=bad)
+    for text in (words, w.text()):
+        w.open("app.db", master_key=keystead.Passphrase(text))
+    for url in (f"postgresql://u:{words}@h/db", f"sqlite://{words}"):
+        w.attempt("connect", lambda url=url: keystead.connect(url, master_key=key))
+    for text in ("", words * 50, words + LONE):
+        w.attempt("Passphrase", lambda text=text: keystead.Passphrase(text))
+    kit = keystead.RecoveryKit.generate(store_id="0" * 32)
+    w.canaries.remember(bytes(kit.key.view()))
+    w.look("a kit", kit)
+    kms = (aio if w.loop else keystead).KMSService(w.folder / "app.db", master_key=w.new_key())
+    w.search("vars of a closed service", repr(vars(kms)))
+    w.faces |= {"kms": kms, "slots": kms.slots, "audit": kms.audit}
+    w.do("kms.initialize")
+    everything_refused(w)
+
+
+def audit(w: World) -> None:
+    w.do("kms.store_secret", "A", w.text())
+    for name in ("verify", "tail", "public_key"):
+        w.do(f"audit.{name}")
+    w.do("audit.follow", stopped(), count=100)
+    w.do("audit.tail", -1)
+
+
+SCENES = [
+    data, streams, stored_secrets, edited_rows, data_keys, slots_and_sessions, closed, backups, manager, configuration,
+    opening, audit,
+]  # fmt: skip
