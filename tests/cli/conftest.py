@@ -68,10 +68,10 @@ def environment(**extra: str) -> dict[str, str]:
 class Preloaded:
     """The process from which calls are forked; see preloaded.py."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tracer: Sequence[str] = ()) -> None:
         self._files = [folder / name for name in ("in", "out", "err")]
         self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("preloaded.py")],
+            [*tracer, sys.executable, Path(__file__).with_name("preloaded.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment(),
