@@ -41,6 +41,9 @@ SHOWN = {
     "https://u:p@host/": "https://***@host/",
     "https://hooks.example.com/services/T0/B0/pw": "https://hooks.example.com/***",
     "https://host#pw": "https://host#***",
+    "discord://4174216298/JHMHI8qBe7bk2ZwO": "discord://4174216298/***",
+    "s3://bucket/pw": "s3://bucket/***",
+    "mysql+pymysql://db/shop": "mysql+pymysql://db/shop",
     "jdbc:postgresql://db:5432/shop?user=u&password=p": "jdbc:postgresql://db:5432/shop?user=***&password=***",
     "mongodb://u:p:q@h": "mongodb://***@h",
     "mongodb://u:p@q@h": "mongodb://***@h",
@@ -176,6 +179,10 @@ def test_a_plain_url_is_a_str_with_its_parts(text: str) -> None:
         "https://host/?X-Amz-Signature=canary",
         "https://host/?api%5Fkey=canary",
         "https://host/?a=1&pass%77ord=canary",
+        "https://host/?a=1;password=canary",
+        "https://host/?sslmode=require;password=canary",
+        "https://host/a;jsessionid=canary",
+        "https://host/callback#access_token=canary&state=1",
     ],
 )
 def test_a_plain_url_refuses_what_may_be_a_credential_and_says_how_to_declare_it(text: str) -> None:

@@ -125,6 +125,8 @@ def test_connections_show_every_uri_masked_whatever_its_field_is_declared() -> N
         broker_uri: SecretStr
         api: URL
         caches: list[SecretURL]
+        apis: set[URL]
+        by_region: dict[str, str]
         none: SecretURL | None = None
         port: int = 1
         name: str = "no uri"
@@ -136,6 +138,8 @@ def test_connections_show_every_uri_masked_whatever_its_field_is_declared() -> N
         "BROKER_URI": "canary without a scheme",
         "API": "https://api.example.com/v1",
         "CACHES": "redis://:canary@one,redis://:canary@two",
+        "APIS": "https://b,https://a",
+        "BY_REGION": '{"eu": "redis://:canary@eu", "us": "redis://us"}',
     }
     loader = ConfigLoader(Connections, env=env)
     loader.load()
@@ -146,6 +150,8 @@ def test_connections_show_every_uri_masked_whatever_its_field_is_declared() -> N
         "broker_uri": "***",
         "api": "https://api.example.com/***",
         "caches": "redis://***@one, redis://***@two",
+        "apis": "https://a, https://b",
+        "by_region": "redis://***@eu, redis://us",
     }
 
 

@@ -21,8 +21,14 @@ _HOST = re.compile(
     r"(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+(?:%25[A-Za-z0-9_.-]+)?\]|(?:%2[Ff][A-Za-z0-9_.-]+)+)"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
-_WEB = frozenset(("http", "https", "ws", "wss", "ftp", "ftps", "file"))
+# Behind these the path is a name; behind any other scheme it may be the credential itself.
+_DATABASE_SCHEMES = """
+    postgres postgresql mysql mariadb mssql sqlserver oracle db2 clickhouse clickhouses cockroachdb mongodb cassandra
+    redis rediss valkey valkeys amqp amqps
+"""
+_DATABASES = frozenset(_DATABASE_SCHEMES.split())
 _DATABASE_NAME = re.compile(r"/[A-Za-z0-9_.-]{0,63}")
+_SEPARATOR = re.compile("[&;]")
 _SHOWN_VALUE = re.compile(r"[A-Za-z0-9_.,:-]{1,40}")
 _CREDENTIAL_PARAMETER = re.compile(
     r"pass|pwd|passwd|secret|token|key|auth|cred|sig|user|uid|login|session|jwt|bearer|code|assertion|\bpw\b|\bsas\b"
@@ -110,7 +116,8 @@ def _masked_path(parts: Parts) -> str:
     # a path of the web often is the credential (chat hooks, health checks); a database's is its name
     if parts.path in ("", "/"):
         return parts.path
-    shown = parts.scheme.lower() not in _WEB and parts.hosts and _DATABASE_NAME.fullmatch(parts.path)
+    kind = parts.scheme.lower().removeprefix("jdbc:").partition("+")[0]
+    shown = kind in _DATABASES and parts.hosts and _DATABASE_NAME.fullmatch(parts.path)
     return parts.path if shown else f"/{MASK}"
 
 
@@ -123,8 +130,11 @@ def _masked_parameter(parameter: str) -> str:
 
 
 def carries_credential(parts: Parts) -> bool:
-    """Whether a URI's user information, or a query parameter by its name, may be a credential."""
+    """Whether a URI's user information, or a parameter by its name, may be a credential: one of the query (behind `&`
+    or `;`), of the path (behind `;`) or of the fragment."""
     if parts.userinfo is not None:
         return True
-    names = (unquote(parameter.partition("=")[0]).lower() for parameter in parts.query.split("&"))
+    behind = [*parts.path.split(";")[1:], *(each for each in _SEPARATOR.split(parts.fragment) if "=" in each)]
+    parameters = [*_SEPARATOR.split(parts.query), *behind]
+    names = (unquote(parameter.partition("=")[0]).lower() for parameter in parameters)
     return any(name not in _HARMLESS and _CREDENTIAL_PARAMETER.search(name) for name in names)

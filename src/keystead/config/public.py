@@ -41,11 +41,19 @@ def connections(schema: Schema, instance: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for field in schema.fields:
         value = getattr(instance, field.name)
-        masked = [_masked(field.name, item) for item in (value if isinstance(value, list | tuple) else (value,))]
+        masked = [_masked(field.name, item) for item in _items(value)]
         shown = [text for text in masked if text is not None]
         if shown:
             found[field.name] = ", ".join(shown)
     return found
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _masked(name: str, value: Any) -> str | None:

@@ -23,7 +23,7 @@ class URL(str):
     """A URL that holds no credential, so that it can be printed: a str with `scheme`, `hosts`, `host`, `port`.
 
     Raises:
-        UsageError: the text is no URL with `://`, or its user information or a query parameter may be a credential.
+        UsageError: the text is no URL with `://`, or its user information or a parameter may be a credential.
     """
 
     __slots__ = ()
