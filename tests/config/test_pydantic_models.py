@@ -150,6 +150,18 @@ def test_a_secret_value_may_be_a_field_of_a_model() -> None:
     assert ConfigLoader(WithValue, env={"KEY": "x"}).load().key == "x"
 
 
+def test_a_default_that_is_a_secret_value_is_not_copied() -> None:
+    class WithDefault(BaseModel):
+        key: SecretValue = SecretValue("canary")
+        made: PydanticSecretStr = Field(default_factory=lambda: PydanticSecretStr("canary"))
+        text: PydanticSecretStr = "canary"  # type: ignore[assignment]
+
+    config = ConfigLoader(WithDefault, env={}).load()
+    assert config.key == "canary"
+    assert config.text.get_secret_value() == config.made.get_secret_value() == "canary"
+    assert "canary" not in repr(config)
+
+
 def test_a_dumped_model_gives_no_secret_text() -> None:
     class Dumped(BaseModel):
         key: SecretStr

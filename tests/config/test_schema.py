@@ -211,6 +211,33 @@ def test_a_default_written_as_plain_text_is_wrapped_where_a_secret_is_declared()
     assert "canary" not in repr(config)
 
 
+def test_a_default_of_bytes_or_of_a_factory_is_wrapped_too() -> None:
+    @dataclass
+    class Wrong:
+        raw: SecretValue = b"canary"  # type: ignore[assignment]
+        made: SecretStr = field(default_factory=lambda: "canary")  # type: ignore[assignment]
+        right: SecretStr = field(default_factory=lambda: SecretStr("canary"))
+        several: list[SecretStr] = field(default_factory=lambda: "canary,canary")  # type: ignore[assignment]
+        none: SecretStr | None = ""  # type: ignore[assignment]
+
+    config = ConfigLoader(Wrong, env={}).load()
+    assert (config.raw, config.made, config.right, config.none) == (b"canary", "canary", "canary", None)
+    assert "canary" not in repr(config)
+
+
+def test_defaults_that_cannot_be_are_problems_beside_the_others() -> None:
+    @dataclass
+    class Wrong:
+        port: int
+        key: SecretStr = ""  # type: ignore[assignment]
+        uri: SecretURL = "canary"  # type: ignore[assignment]
+
+    with pytest.raises(ConfigurationError) as caught:
+        ConfigLoader(Wrong, env={}).load()
+    assert set(caught.value.problems) == {"port", "key", "uri"}
+    assert "canary" not in str(caught.value)
+
+
 @pytest.mark.parametrize("annotation", [complex, bytes, list[list[int]], int | str, "Unheard"])
 def test_a_type_that_a_configuration_does_not_have_is_refused_where_the_loader_is_made(annotation: Any) -> None:
     with pytest.raises(UsageError):

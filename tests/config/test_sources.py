@@ -97,6 +97,33 @@ def test_a_reference_in_the_env_file_is_resolved(tmp_path: Path, secrets: Any) -
     assert config.jwt_secret.reveal() == "v"
 
 
+def test_a_default_that_is_a_reference_is_resolved_and_never_taken_for_the_secret_itself(secrets: Any) -> None:
+    @dataclass
+    class Default:
+        key: SecretStr = "secret://jwt#2"  # type: ignore[assignment]
+        plain: str = "secret://plain"
+
+    source = secrets({"jwt#2": "v", "plain": "v"})
+    loader = ConfigLoader(Default, env={"PLAIN": "here"})
+    assert loader.load(source).key == "v"
+    assert (loader.get_status().sources["key"], source.calls) == ("secrets", [["KEY", "jwt#2", "PLAIN"]])
+    assert ConfigLoader(Default, env={"KEY": "other", "PLAIN": "here"}).load(source).key == "other"
+    assert "SecretStr" in problems_of(ConfigLoader(Default, env={}), source)["plain"]
+    problems = problems_of(ConfigLoader(Default, env={}))
+    assert "load()" in problems["key"]
+    assert "load()" in problems["plain"]
+
+
+@pytest.mark.parametrize("text", ["a,secret://b", '["secret://a"]'])
+def test_a_reference_among_the_items_of_a_list_is_refused(text: str, secrets: Any) -> None:
+    @dataclass
+    class Several:
+        keys: list[SecretStr]
+
+    problems = problems_of(ConfigLoader(Several, env={"KEYS": text}), secrets({"a": "v", "b": "v"}))
+    assert "reference" in problems["keys"]
+
+
 @pytest.mark.parametrize("reference", ["secret://", "secret://a b", "secret:///a", "secret://a#0", "secret://a#newest"])
 def test_a_reference_that_names_nothing_is_a_problem_of_its_field(reference: str, secrets: Any) -> None:
     assert set(problems_of(ConfigLoader(App, env={"JWT_SECRET": reference}), secrets())) == {"jwt_secret"}

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 
 from keystead.clock import parse_duration
 from keystead.config.declare import SecretStr
+from keystead.config.references import is_reference
 from keystead.config.sizes import ByteSize
 from keystead.config.urls import URL, SecretURL
 from keystead.errors import UsageError
@@ -262,6 +263,8 @@ def _json_item(item: Kind, value: object, what: str) -> Any:
 
 
 def _named(item: Kind, text: str, what: str) -> Any:
+    if is_reference(text):
+        raise UsageError(f"{what} is a reference to a secret", hint="a reference is the whole of a setting")
     try:
         return item.read(text)
     except UsageError as error:

@@ -20,7 +20,12 @@ ENVIRONMENT = "environment"
 ENV_FILE = "env_file"
 DEFAULT = "default"
 MISSING = "missing"
-_PLACES = {OVERRIDES: "in the overrides", ENVIRONMENT: "in the environment", ENV_FILE: "in the .env file"}
+_PLACES = {
+    OVERRIDES: "in the overrides",
+    ENVIRONMENT: "in the environment",
+    ENV_FILE: "in the .env file",
+    DEFAULT: "by default",
+}
 _DECLARE = (
     "filled from a secret, but declared {words}; declare it SecretStr, SecretValue or SecretURL, which print nothing"
 )
@@ -162,7 +167,7 @@ def _find(declared: Field, given: Given, outcome: Outcome) -> Found | None:
                 problem = f"{name} {_PLACES[source]}: {_told(error)}"
         outcome.sources[declared.name], outcome.problems[declared.name] = source, problem
         return None
-    return None
+    return (DEFAULT, declared.name, declared.reference) if declared.reference else None
 
 
 def _ask(schema: Schema, secrets: SecretSource, found: Mapping[str, Found | None]) -> Held:
@@ -265,7 +270,10 @@ def _accepted(kind: Kind, value: object) -> object:
 def _default(declared: Field, held: Held | None, values: dict[str, Any], outcome: Outcome) -> None:
     outcome.sources[declared.name] = MISSING if declared.required else DEFAULT
     if declared.default is not None:
-        values[declared.argument] = declared.default()
+        try:
+            values[declared.argument] = declared.default()
+        except UsageError as error:
+            outcome.problems[declared.name] = f"{declared.name} by default: {_told(error)}"
     if declared.bound and declared.kind.wrap is None:
         outcome.problems[declared.name] = _DECLARE.format(words=declared.kind.words)
     elif declared.required:

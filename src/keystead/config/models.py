@@ -42,8 +42,14 @@ def _declared(name: str, info: FieldInfo) -> Declared:
         required=info.is_required(),
         metadata={},
         default=default,
+        factory=_factory(info),
         kind=_secret_kind(annotation) or kind_of(annotation) or _left_to_pydantic(annotation),
     )
+
+
+def _factory(info: FieldInfo) -> Any:
+    takes_others = getattr(info, "default_factory_takes_validated_data", False)
+    return MISSING if info.default_factory is None or takes_others else info.default_factory
 
 
 def _argument(name: str, info: FieldInfo) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from keystead.config.convert import Convert, Json, Kind, kind_of
 from keystead.config.declare import From, Public
+from keystead.config.references import is_reference
 from keystead.errors import UsageError
 from keystead.secrets.names import environment_name, parse_reference
 from keystead.secrets.value import SecretValue
@@ -34,7 +35,8 @@ class Field:
 
     `secret` is the secret to ask for, `bound` whether the schema names it; `file_variable` is "" where another field
     has that variable for its own. `convert` makes the field's value of a setting's text (None: the text is the value).
-    `default` is a function, or None where the schema itself has one or none.
+    `default` is a function, or None where the schema itself has one or none; `reference` is the default that names a
+    secret, "" where it names none.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Field:
     public: bool
     required: bool
     default: Callable[[], Any] | None = None
+    reference: str = ""
 
 
 Lookup: TypeAlias = "tuple[Field, str, str, str, str, Convert | None]"  # name, argument, variables, convert
@@ -82,6 +85,7 @@ class Declared:
     required: bool
     metadata: Mapping[str, Any]
     default: Any = MISSING
+    factory: Any = MISSING
     kind: Kind | None = None
 
 
@@ -132,6 +136,7 @@ def _declared(schema: type) -> list[Declared]:
             required=field.default is MISSING and field.default_factory is MISSING,
             metadata=field.metadata,
             default=field.default,
+            factory=field.default_factory,
         )
         for field in dataclasses.fields(schema)
         if field.init
@@ -170,7 +175,7 @@ def _field(schema: str, declared: Declared, marks: list[Any], taken: Mapping[str
     public = Public in marks
     if public and (secret is not None or kind.wrap is not None):
         raise UsageError(f"{schema}.{declared.name}: a secret cannot be public", hint="drop the mark Public")
-    variable = _variable(declared, marks)
+    variable, text = _variable(declared, marks), declared.default
     file_variable = f"{variable}_FILE"
     parse_reference(secret or variable)
     return Field(
@@ -184,7 +189,8 @@ def _field(schema: str, declared: Declared, marks: list[Any], taken: Mapping[str
         convert=_convert(kind, variable),
         public=public,
         required=declared.required,
-        default=_secret_default(declared, kind),
+        default=_secret_default(declared, kind, _convert(kind, declared.name)),
+        reference=text if isinstance(text, str) and is_reference(text) else "",
     )
 
 
@@ -203,12 +209,19 @@ def _convert(kind: Kind, variable: str) -> Convert | None:
     return wrapped
 
 
-def _secret_default(declared: Declared, kind: Kind) -> Callable[[], Any] | None:
-    # a default written as plain text would be printed by the instance that it is in
-    text, wrap = declared.default, kind.wrap
-    if wrap is None or not isinstance(text, str):
+def _secret_default(declared: Declared, kind: Kind, convert: Convert | None) -> Callable[[], Any] | None:
+    # a default written as plain text or bytes would be printed by the instance that it is in
+    value, factory, wrap = declared.default, declared.factory, kind.wrap
+    if wrap is None or convert is None or (factory is MISSING and not isinstance(value, str | bytes | SecretValue)):
         return None
-    return lambda: wrap(SecretValue(text, name=declared.name))
+
+    def default() -> Any:
+        made = value if factory is MISSING else factory()
+        if isinstance(made, str):
+            return convert(made)
+        return wrap(SecretValue(made, name=declared.name)) if isinstance(made, bytes) else made
+
+    return default
 
 
 def _variable(declared: Declared, marks: list[Any]) -> str:
