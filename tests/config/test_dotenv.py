@@ -17,7 +17,7 @@ from dotenv.parser import parse_stream  # noqa: E402
 _SIGNS = st.sampled_from([*"AB=#'\"\\ \t\n\r${}`x-.:~ék", "export ", "${A}", "\\n", "\\\\", "\r\n", " #", "\ufeff"])
 texts = st.lists(_SIGNS, max_size=30).map("".join)
 names = st.text(st.sampled_from("ABab_09.-/éx"), min_size=1, max_size=8)
-values = st.one_of(texts, st.text(max_size=40))
+values = st.one_of(texts, st.text(max_size=40)).filter(lambda value: not ("${" in value and "\r" in value))
 
 READ = {
     "A=1": {"A": "1"},
@@ -38,6 +38,7 @@ READ = {
     'A="a\\nb\\t\\"c\\" \\\\ \\q"': {"A": 'a\nb\t"c" \\ \\q'},
     'A="-----BEGIN-----\nabc=\n-----END-----"\nB=1': {"A": "-----BEGIN-----\nabc=\n-----END-----", "B": "1"},
     "A='x\ny'\r\nB=1\r\n": {"A": "x\ny", "B": "1"},
+    "A='x\r\ny'\r\nB=\"1\r\n\r2\\r\"\r\n": {"A": "x\ny", "B": "1\n\n2\r"},
     'A="a\\\\"\nB="b"': {"A": "a\\", "B": "b"},
     "'a b'=1": {"a b": "1"},
     "A=1\nA=2": {"A": "2"},
@@ -67,7 +68,7 @@ def test_a_line_that_the_grammar_does_not_have_is_refused_by_number_and_not_repe
 @given(texts)
 @settings(max_examples=200, deadline=None)
 def test_what_python_dotenv_reads_is_read_to_the_same_values(text: str) -> None:
-    bindings = list(parse_stream(io.StringIO(text, newline="")))
+    bindings = list(parse_stream(io.StringIO(text, newline=None)))  # line ends as when it opens a file
     expected = {each.key: each.value for each in bindings if each.key is not None and each.value is not None}
     if any(each.error for each in bindings):
         with pytest.raises(ConfigurationError):
@@ -108,6 +109,12 @@ def test_any_name_is_written_so_that_it_reads_back_or_is_refused(values: dict[st
         assert any(not name or "'" in name for name in values)
     else:
         assert parse(text) == values
+
+
+def test_a_value_that_no_quotes_can_hold_is_refused_and_not_changed() -> None:
+    with pytest.raises(UsageError) as caught:
+        write({"A": "canary${HOME}\r"})
+    assert "canary" not in str(caught.value)
 
 
 def test_text_with_a_variable_in_it_is_written_where_it_stays_literal() -> None:

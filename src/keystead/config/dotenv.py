@@ -11,9 +11,10 @@ The grammar, where `ws` is whitespace within a line and `eol` is CR LF, LF, CR o
                 / any text up to eol                                cut before whitespace and "#", then at the right
     comment     = ws* "#" any text up to eol
 
-What is no escape keeps its backslash. A `#` directly behind `=` belongs to the value; behind `=` and whitespace it
-starts a comment. A name without `=` assigns nothing. The last assignment of a name wins. There is no command
-substitution, and `${NAME}` is literal here: `config.sources` alone gives it a meaning.
+A line end within quotes is LF to the value, whatever the file has. What is no escape keeps its backslash. A `#`
+directly behind `=` belongs to the value; behind `=` and whitespace it starts a comment. A name without `=` assigns
+nothing. The last assignment of a name wins. There is no command substitution, and `${NAME}` is literal here:
+`config.sources` alone gives it a meaning.
 
 This reads what python-dotenv 1.2 reads, to the same values; a line that it would skip with a warning is an error.
 """
@@ -96,6 +97,7 @@ def assignments(text: str) -> list[Assignment]:
 
 def _value(single: str | None, double: str | None, plain: str | None) -> str:
     if double is not None:
+        double = _with_lf(double)
         return (
             _DOUBLE_ESCAPE.sub(lambda escape: _ESCAPED.get(escape[1], escape[1]), double) if "\\" in double else double
         )
@@ -103,8 +105,14 @@ def _value(single: str | None, double: str | None, plain: str | None) -> str:
         comment = _COMMENT_IN_PLAIN.search(plain) if "#" in plain else None
         return (plain if comment is None else plain[: comment.start()]).rstrip()
     if single is not None:
+        single = _with_lf(single)
         return _SINGLE_ESCAPE.sub(r"\1", single) if "\\" in single else single
     return ""
+
+
+def _with_lf(text: str) -> str:
+    # a file that was saved on Windows holds the same secret as before
+    return _NEWLINE.sub("\n", text) if "\r" in text else text
 
 
 def _not_an_assignment(text: str, position: int) -> ConfigurationError:
@@ -132,7 +140,8 @@ def write(values: Mapping[str, str]) -> str:
     (A value with both `${` and line ends spans lines, since only single quotes keep `${` literal.)
 
     Raises:
-        UsageError: a name that no spelling can hold: empty, or with a `'` beside a `=`, a `#` or whitespace.
+        UsageError: a name that no spelling can hold: empty, or with a `'` beside a `=`, a `#` or whitespace; a value
+            with both `${` and a carriage return.
     """
     return "".join(f"{_written_name(name)}={_written_value(value)}\n" for name, value in values.items())
 
@@ -148,6 +157,8 @@ def _written_name(name: str) -> str:
 def _written_value(value: str) -> str:
     if _PLAIN_VALUE.fullmatch(value):
         return value
+    if "${" in value and "\r" in value:
+        raise UsageError("a .env file cannot hold a value with both ${ and a carriage return")
     if "${" in value or not _NEEDS_ESCAPE.search(value):
         return f"'{value.translate(_SINGLE_WRITTEN)}'"
     return f'"{value.translate(_DOUBLE_WRITTEN)}"'
