@@ -50,7 +50,7 @@ def _words(error: BaseException | None) -> Iterator[str]:
         yield str(error)
         yield repr(error)
         yield repr(vars(error))
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        error = error.__cause__ or error.__context__  # one that is not shown is there all the same
 
 
 @pytest.fixture

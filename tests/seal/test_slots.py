@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from keystead.crypto.material import KeyMaterial
 from keystead.errors import IntegrityError, KeyStateError, SlotNotFound, UsageError, WrongMasterKey
 from keystead.seal.credential import Credential
 from keystead.seal.master_key import MasterKey, fingerprint
-from keystead.seal.provider import Slot, make_slot, root_check
+from keystead.seal.provider import Slot, make_slot, open_slot, root_check
 from keystead.seal.providers.passphrase import Passphrase
 from keystead.seal.providers.recovery import RecoveryKit
 from keystead.seal.slots import MAX_SLOTS, add_slot, describe_slots, find_slot, free_label, open_any, remove_slot
@@ -181,3 +182,18 @@ def test_removing_takes_exactly_one_or_raises(numbers: list[int], which: str) ->
         assert len(left) == len(slots) - 1 >= 1
         assert gone not in left
         assert {slot.id for slot in (*left, gone)} == {slot.id for slot in slots}
+
+
+@pytest.mark.parametrize("mere", ["canary horse battery staple", b"canary" * 6])
+def test_the_mere_text_or_bytes_of_a_credential_are_refused_with_what_to_make_of_them(
+    mere: Any, make: Make, master_key: MasterKey, root: KeyMaterial, store_id: str
+) -> None:
+    slot, check = make(master_key), root_check(root)
+    for attempt in (
+        lambda: make(mere),
+        lambda: open_any([slot], mere, store_id=store_id, root_check=check),
+        lambda: open_slot(slot, mere, store_id=store_id, root_check=check),
+    ):
+        with pytest.raises(UsageError, match="Passphrase") as caught:
+            attempt()
+        assert "canary" not in str(caught.value)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from keystead.errors import UsageError
 from keystead.seal.master_key import MasterKey, fingerprint
 from keystead.seal.providers.key import MasterKeyProvider
 from keystead.seal.providers.passphrase import Passphrase, PassphraseProvider
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 Credential: TypeAlias = "MasterKey | Passphrase | RecoveryKit | RootKeyProvider"
 """A master key, a passphrase, a recovery kit, or a root-key provider of somebody else's making."""
+
+Provider = TypeVar("Provider", bound="Credential")
 
 
 def new_provider(credential: Credential) -> RootKeyProvider:
@@ -30,7 +33,7 @@ def new_provider(credential: Credential) -> RootKeyProvider:
         case RecoveryKit():
             return RecoveryProvider.create(credential)
         case _:
-            return credential
+            return checked(credential)
 
 
 def slot_provider(credential: Credential, slot: Slot) -> RootKeyProvider:
@@ -47,7 +50,7 @@ def slot_provider(credential: Credential, slot: Slot) -> RootKeyProvider:
         case RecoveryKit():
             return RecoveryProvider.of_slot(credential, slot.metadata)
         case _:
-            return credential
+            return checked(credential)
 
 
 def credential_fingerprint(credential: Credential) -> str:
@@ -60,4 +63,14 @@ def credential_fingerprint(credential: Credential) -> str:
         case Passphrase():
             return ""
         case _:
-            return str(credential.metadata().get("fingerprint", ""))
+            return str(checked(credential).metadata().get("fingerprint", ""))
+
+
+def checked(credential: Provider) -> Provider:
+    """The credential, unless it is the mere text or bytes of one. Raises UsageError."""
+    if isinstance(credential, str | bytes):
+        raise UsageError(
+            f"{'text is' if isinstance(credential, str) else 'bytes are'} no credential",
+            hint="make it a keystead.Passphrase of text, a keystead.MasterKey of 32 bytes, or a keystead.RecoveryKit",
+        )
+    return credential

@@ -11,7 +11,7 @@ from keystead.crypto.mac import same
 from keystead.crypto.material import KeyMaterial, random_bytes
 from keystead.errors import IntegrityError, UsageError
 from keystead.seal import root as derived
-from keystead.seal.credential import Credential, new_provider, slot_provider
+from keystead.seal.credential import Credential, checked, new_provider, slot_provider
 from keystead.seal.master_key import fingerprint
 from keystead.seal.root import root_check
 
@@ -103,7 +103,7 @@ def open_slot(slot: Slot, credential: Credential, *, store_id: str, root_check: 
         IntegrityError: the slot's metadata is malformed, or what it yields is not this store's root key.
         UsageError: a slot of another kind than the credential.
     """
-    if slot.kind != credential.kind:
+    if slot.kind != checked(credential).kind:
         raise UsageError(f"slot {slot.id} is opened by a {slot.kind}, not by a {credential.kind}")
     root = slot_provider(credential, slot).unwrap(slot.wrapped, slot_aad(slot, store_id=store_id))
     if not same(derived.root_check(root), root_check):
