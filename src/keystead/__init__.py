@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from keystead.services.connection import Connection as Connection
     from keystead.services.connection import connect as connect
     from keystead.services.kms import KMSService as KMSService
-    from keystead.services.secret_operations import Page as Page
+    from keystead.services.paging import Page as Page
     from keystead.services.secrets_manager import SecretsManager as SecretsManager
 
 __version__ = "0.1.0"
@@ -45,7 +45,7 @@ _HOMES = {
     "Connection": "keystead.services.connection",
     "connect": "keystead.services.connection",
     "KMSService": "keystead.services.kms",
-    "Page": "keystead.services.secret_operations",
+    "Page": "keystead.services.paging",
     "SecretsManager": "keystead.services.secrets_manager",
 }
 __all__ = [  # noqa: PLE0604 - the table is the list

@@ -143,7 +143,7 @@ async def scenario(store: Any, path: Path, clock: ManualClock) -> list[Any]:
         kms.list_data_keys,
         kms.rotate_data_key,
     )
-    first = (await maybe(kms.list_data_keys()))[0].id
+    first = (await maybe(kms.list_data_keys())).items[0].id
     slot = (await maybe(kms.slots.list()))[0].id
     await note(
         lambda: kms.affected_by_destroying(first),
@@ -162,7 +162,7 @@ async def scenario(store: Any, path: Path, clock: ManualClock) -> list[Any]:
         secrets.get_status,
     )
     report = await maybe(kms.audit.verify())
-    said += [report.ok, len(await maybe(kms.sessions())), len(await maybe(kms.audit.tail(5)))]
+    said += [report.ok, len((await maybe(kms.sessions())).items), len(await maybe(kms.audit.tail(5)))]
     await maybe(kms.revoke_session(kms.session_id))
     await note(
         lambda: kms.encrypt(b"y"),
@@ -282,7 +282,7 @@ def test_messages_of_envelopes_are_counted_on_the_loop_too(path: Path) -> None:
         async with aio.connect(path, master_key=KEY) as store:
             made = [await store.kms.encrypt_data("x") for _ in range(1000)]
             assert len({envelope["iv"] for envelope in made}) == 1000
-            assert (await store.kms.list_data_keys())[0].messages >= 1000
+            assert (await store.kms.list_data_keys()).items[0].messages >= 1000
 
     asyncio.run(run())
 

@@ -140,10 +140,10 @@ def read_all(store: Connection, note: Callable[[str, Callable[[], Any]], None]) 
                 lambda name=name, version=version: kms.get_secret(name, version=version).reveal(),
             )
         note(f"previous {name}", lambda name=name: kms.get_secret(name, label="previous").reveal())
-        note(f"history {name}", lambda name=name: [asdict(item) for item in kms.list_versions(name)])
+        note(f"history {name}", lambda name=name: [asdict(item) for item in kms.list_versions(name).items])
     for chosen in ({}, {"expired": True}, {"expired": False}, {"deleted": True}, {"tags": {"team": "ours"}}):
         note(f"list {chosen}", lambda chosen=chosen: [asdict(item) for item in kms.list_secrets(**chosen).items])
-    note("data keys", lambda: [asdict(item) for item in kms.list_data_keys()])
+    note("data keys", lambda: [asdict(item) for item in kms.list_data_keys().items])
     note("slots", lambda: [asdict(item) for item in kms.slots.list()])
 
 
@@ -159,7 +159,7 @@ def do_all(store: Connection, note: Callable[[str, Callable[[], Any]], None]) ->
     note("sweep", kms.node.maintain)
     note("expired", lambda: kms.get_secret("EXPIRED").reveal())
     note("rotate key", lambda: kms.rotate_data_key().state)
-    note("destroy key", lambda: kms.destroy_data_key(kms.list_data_keys()[0].id).state)
+    note("destroy key", lambda: kms.destroy_data_key(kms.list_data_keys().items[0].id).state)
     note("after destruction", lambda: kms.get_secret("PLAIN", version=1).reveal())
 
 

@@ -95,11 +95,11 @@ def reading(call: Callable[[], Any]) -> Any:
 def content(connection: Connection) -> dict[str, Any]:
     """All that a store shows: secrets and their versions with values, and data keys."""
     kms = connection.kms
-    found: dict[str, Any] = {"data keys": kms.list_data_keys()}
+    found: dict[str, Any] = {"data keys": kms.list_data_keys().items}
     for info in kms.list_secrets(limit=1000).items:
         versions = [
             (version, reading(lambda number=version.version, name=info.name: kms.get_secret(name, version=number)))
-            for version in kms.list_versions(info.name)
+            for version in kms.list_versions(info.name).items
         ]
         labels = {
             label: reading(lambda label=label, name=info.name: kms.get_secret(name, label=label))

@@ -62,7 +62,7 @@ def act(kms: keystead.KMSService, action: str, told: dict[str, str]) -> None:
     elif action == "restore":
         kms.restore(told["file"], passphrase=told["passphrase"], shred_keys=told["shred_keys"])
     else:
-        kms.destroy_data_key(kms.list_data_keys()[0].id)
+        kms.destroy_data_key(kms.list_data_keys().items[0].id)
 
 
 def run(told: dict[str, Any], answer: int) -> None:

@@ -94,7 +94,7 @@ def test_a_killed_backup_leaves_a_whole_file_or_none_and_a_note_of_every_file(
         assert made.exists() or not done
         with opened(folder, template, "app.db") as store:
             assert audit_report(store).ok
-            active = store.kms.list_data_keys()[-1].id
+            active = store.kms.list_data_keys().items[-1].id
             noted = [backup.path for backup in store.kms.affected_by_destroying(active).backups]
             assert str(made) in noted or not made.exists()
             if made.exists():
@@ -115,7 +115,7 @@ def test_a_killed_restore_leaves_all_or_nothing(driver: Any, template: tuple[Pat
         with opened(folder, template, "empty.db") as store:
             assert audit_report(store).ok
             values = tuple(reading(lambda name=name: store.kms.get_secret(name)) for name in ("OLD", "NEW"))
-            keys = len(store.kms.list_data_keys())
+            keys = len(store.kms.list_data_keys().items)
             assert (values, keys) in ((("old value", "new value"), 2), ((SecretNotFound, SecretNotFound), 1))
             assert keys == 2 or not done
             if keys == 1:
@@ -133,14 +133,14 @@ def test_a_killed_destruction_goes_on_at_the_next_open_and_destroyed_is_told_onl
         with opened(folder, template, "app.db") as store:
             record = store.kms.node.ring.records()[0]
             file = folder / "app.db.shred-keys" / record.reference.hex()
-            state = store.kms.list_data_keys()[0].state
+            state = store.kms.list_data_keys().items[0].state
             assert state != "destroyed" or not file.exists()
             assert state == "destroyed" or not done
             begun = state in ("scrubbing", "destroyed")
             seen.add((begun, file.exists()))
             store.kms.node.maintain()
             store.kms.node.refresh()
-            assert store.kms.list_data_keys()[0].state == ("destroyed" if begun else "deactivated")
+            assert store.kms.list_data_keys().items[0].state == ("destroyed" if begun else "deactivated")
             assert file.exists() is not begun
             expected = SecretDeleted if begun else "old value"
             assert reading(lambda: store.kms.get_secret("OLD")) == expected

@@ -110,14 +110,14 @@ def test_ciphertexts_made_before_open_after_it(kms: KMSService, place: Place, tm
 def test_the_counts_of_messages_never_fall(kms: KMSService, place: Place, tmp_path: Path) -> None:
     for _ in range(100):
         kms.encrypt_data("x")
-    before = kms.list_data_keys()[0].messages
+    before = kms.list_data_keys().items[0].messages
     kms.backup(tmp_path / "b", passphrase=PASSPHRASE)
     new = place("new.db").kms
     new.restore(tmp_path / "b", passphrase=PASSPHRASE)
     assert before >= 100
-    assert new.list_data_keys()[0].messages >= before
+    assert new.list_data_keys().items[0].messages >= before
     new.encrypt_data("x")
-    assert new.list_data_keys()[0].messages > before
+    assert new.list_data_keys().items[0].messages > before
 
 
 def test_a_revoked_session_stays_revoked(kms: KMSService, place: Place, tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_backup_of_an_earlier_schema_is_brought_up_to_date(
     new.restore(tmp_path / "b", passphrase=PASSPHRASE)
     assert new.get_secret("A").reveal() == "value"
     new.backup(tmp_path / "c", passphrase=PASSPHRASE)
-    assert len(new.affected_by_destroying(new.list_data_keys()[0].id).backups) == 1
+    assert len(new.affected_by_destroying(new.list_data_keys().items[0].id).backups) == 1
 
 
 def test_a_report_is_json_with_the_same_names(kms: KMSService, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from keystead.testing import ManualClock
 def two_keys(store: Connection) -> tuple[str, str]:
     """OLD under the first data key, NEW under the second, BOTH with a version under each; the keys' ids."""
     kms = store.kms
-    first = kms.list_data_keys()[0].id
+    first = kms.list_data_keys().items[0].id
     kms.store_secrets({"OLD": "old value", "BOTH": "first"})
     second = kms.rotate_data_key().id
     kms.store_secrets({"NEW": "new value", "BOTH": "second"})
@@ -79,8 +79,9 @@ def test_a_week_old_backup_holds_nothing_of_a_key_that_was_destroyed_since_and_a
     assert new.kms.get_secret("BOTH").reveal() == "second"
     assert new.kms.get_secret("NEW").reveal() == "new value"
     assert new.kms.decrypt_data(envelope) == new.kms.decrypt(blob).decode() == "still there"
-    assert [(item.id, item.state) for item in new.kms.list_data_keys()] == [(first, "destroyed"), (second, "active")]
-    assert [version.state for version in new.kms.list_versions("BOTH")] == ["destroyed", "live"]
+    found = new.kms.list_data_keys().items
+    assert [(item.id, item.state) for item in found] == [(first, "destroyed"), (second, "active")]
+    assert [version.state for version in new.kms.list_versions("BOTH").items] == ["destroyed", "live"]
     detail = last_records(new, "backup_restored")[0].detail
     assert (detail["destroyed_keys"], detail["destroyed_versions"]) == (1, 2)
     assert audit_report(new).ok
@@ -91,7 +92,7 @@ def test_what_a_destroyed_key_encrypted_for_callers_does_not_open_after_a_restor
 ) -> None:
     kms = store.kms
     envelope, blob = kms.encrypt_data("lost"), kms.encrypt(b"lost")
-    first = kms.list_data_keys()[0].id
+    first = kms.list_data_keys().items[0].id
     kms.rotate_data_key()
     kms.backup(tmp_path / "s", passphrase=PASSPHRASE, shreddable=True)
     kms.destroy_data_key(first)
@@ -193,7 +194,7 @@ def test_shred_keys_differ_and_one_does_not_open_another_key(
     new = place("new.db")
     with pytest.raises(BackupError, match=f"shred key {one.name}.*not the one"):
         new.kms.restore(tmp_path / "s", passphrase=PASSPHRASE, shred_keys=folder)
-    assert len(new.kms.list_data_keys()) == 1
+    assert len(new.kms.list_data_keys().items) == 1
 
 
 def test_shred_keys_are_private_whatever_the_umask_and_stay_the_same(
@@ -264,7 +265,7 @@ def test_a_damaged_shred_key_is_no_destroyed_one(
     new = place("new.db")
     with pytest.raises(BackupError, match="shred key"):
         new.kms.restore(tmp_path / "s", passphrase=PASSPHRASE, shred_keys=kms.node.location.shred_keys)
-    assert len(new.kms.list_data_keys()) == 1
+    assert len(new.kms.list_data_keys().items) == 1
 
 
 @pytest.mark.parametrize("rest", [None, b"", bytes(32)])
@@ -290,7 +291,7 @@ def test_with_every_key_destroyed_the_restored_store_has_a_fresh_one_and_works(
     new = place("new.db")
     report = new.kms.restore(tmp_path / "s", passphrase=PASSPHRASE, shred_keys=kms.node.location.shred_keys)
     assert (report.destroyed_keys, report.destroyed_versions) == (2, 4)
-    assert [item.state for item in new.kms.list_data_keys()] == ["destroyed", "destroyed", "active"]
+    assert [item.state for item in new.kms.list_data_keys().items] == ["destroyed", "destroyed", "active"]
     assert reading(lambda: new.kms.get_secret("NEW")) is SecretDeleted
     new.kms.store_secret("NEW", "again")
     new.close()
@@ -335,7 +336,7 @@ def test_a_key_whose_shred_key_cannot_be_removed_is_not_told_destroyed_and_the_n
     file.mkdir()
     with pytest.raises(FileUnavailable, match="cannot remove a shred key"):
         kms.destroy_data_key(first)
-    assert [item.state for item in kms.list_data_keys()] == ["scrubbing", "active"]
+    assert [item.state for item in kms.list_data_keys().items] == ["scrubbing", "active"]
     assert [record.outcome for record in last_records(store, "data_key_destroyed")] == ["failed"]
     assert reading(lambda: kms.get_secret("OLD")) is SecretDeleted
     store.close()
@@ -343,7 +344,7 @@ def test_a_key_whose_shred_key_cannot_be_removed_is_not_told_destroyed_and_the_n
     file.write_bytes(saved)
     again = place("app.db", master_key=key)
     again.kms.node.maintain()
-    assert [item.state for item in again.kms.list_data_keys()] == ["destroyed", "active"]
+    assert [item.state for item in again.kms.list_data_keys().items] == ["destroyed", "active"]
     assert not file.exists()
 
 
@@ -402,7 +403,7 @@ def test_a_key_made_while_a_backup_begins_has_its_shred_key_too(
     new = place("new.db").kms
     new.restore(tmp_path / "s", passphrase=PASSPHRASE, shred_keys=store.kms.node.location.shred_keys)
     assert new.get_secret("LATE").reveal() == "value"
-    newest = new.list_data_keys()[-1].id
+    newest = new.list_data_keys().items[-1].id
     assert [backup.path for backup in new.affected_by_destroying(newest).backups] == [str(tmp_path / "s")]
 
 

@@ -119,7 +119,7 @@ def test_a_disk_that_fails_leaves_nothing_and_is_recorded(
         store.kms.backup(folder / "b", passphrase=PASSPHRASE, shreddable=shreddable)
     assert list(folder.iterdir()) == []
     assert [record.outcome for record in last_records(store, "backup_created")] == ["failed"]
-    assert store.kms.affected_by_destroying(store.kms.list_data_keys()[0].id).backups == []
+    assert store.kms.affected_by_destroying(store.kms.list_data_keys().items[0].id).backups == []
     monkeypatch.undo()
     store.kms.backup(folder / "b", passphrase=PASSPHRASE)
     assert read_backup(folder / "b", PASSPHRASE).size == (folder / "b").stat().st_size

@@ -93,7 +93,7 @@ def destroy_secret(run: Run) -> None:
 
 
 def destroy_data_key(run: Run) -> None:
-    oldest = run.store.kms.list_data_keys()[0].id
+    oldest = run.store.kms.list_data_keys().items[0].id
     run.ready()
     run.attempt(oldest, lambda: run.store.kms.destroy_data_key(oldest))
     run.store.close()

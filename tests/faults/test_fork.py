@@ -115,4 +115,4 @@ def test_no_iv_of_an_envelope_is_used_twice_by_four_processes(tmp_path: Path) ->
     made = b"".join((tmp_path / f"i.{process}").read_bytes() for process in range(4))
     assert len({made[at : at + 12] for at in range(0, len(made), 12)}) == 80_000
     with keystead.connect(tmp_path / "app.db", master_key=KEY) as store:
-        assert store.kms.list_data_keys()[0].messages >= 80_000
+        assert store.kms.list_data_keys().items[0].messages >= 80_000

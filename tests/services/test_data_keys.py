@@ -50,21 +50,22 @@ def reserve_all_but(kms: KMSService, left: int) -> None:
 
 
 def test_an_id_is_the_millisecond_with_a_suffix_where_that_is_taken(kms: KMSService, clock: ManualClock) -> None:
-    ids = [kms.list_data_keys()[0].id, kms.rotate_data_key().id, kms.rotate_data_key().id]
+    ids = [kms.list_data_keys().items[0].id, kms.rotate_data_key().id, kms.rotate_data_key().id]
     assert ids == [f"default-{clock.now_ms()}{suffix}" for suffix in ("", "-2", "-3")]
     clock.advance(5)
     assert kms.rotate_data_key().id == f"default-{clock.now_ms()}"
-    assert [info.id for info in kms.list_data_keys()][:3] == ids
+    assert [info.id for info in kms.list_data_keys().items][:3] == ids
 
 
 def test_rotation_leaves_one_active_key_and_former_ones_decrypt_only(kms: KMSService) -> None:
     blob, envelope, stream = kms.encrypt(b"x"), kms.encrypt_data("x"), io.BytesIO()
     kms.encrypt_stream(io.BytesIO(b"x"), stream)
     kms.store_secret("API_KEY", "x")
-    first = kms.list_data_keys()[0]
+    first = kms.list_data_keys().items[0]
     assert (first.state, first.rotation_due) == ("active", None)
     new = kms.rotate_data_key()
-    assert [(info.id, info.state) for info in kms.list_data_keys()] == [(first.id, "deactivated"), (new.id, "active")]
+    found = kms.list_data_keys().items
+    assert [(info.id, info.state) for info in found] == [(first.id, "deactivated"), (new.id, "active")]
     assert kms.encrypt_data("y")["keyId"] == new.id
     assert kms.encrypt(b"y")[4:12] != blob[4:12]
     assert kms.decrypt(blob) == b"x"
@@ -73,7 +74,7 @@ def test_rotation_leaves_one_active_key_and_former_ones_decrypt_only(kms: KMSSer
     assert kms.decrypt_stream(stream, io.BytesIO()) == 1
     assert kms.get_secret("API_KEY").reveal() == "x"
     assert kms.rotate_secret("API_KEY", "y").version == 2
-    assert [version.data_key for version in kms.list_versions("API_KEY")] == [first.id, new.id]
+    assert [version.data_key for version in kms.list_versions("API_KEY").items] == [first.id, new.id]
 
 
 @pytest.mark.parametrize("state", [KeyState.SUSPENDED, KeyState.COMPROMISED])
@@ -96,14 +97,14 @@ def test_a_data_key_rotates_by_itself_at_its_age(opened: Open, clock: ManualCloc
     kms = opened(settings=replace(BY_HAND, data_key_max_age_ms=90 * DAY_MS)).kms
     clock.advance(90 * DAY_MS - 1)
     kms.node.maintain()
-    assert len(kms.list_data_keys()) == 1
+    assert len(kms.list_data_keys().items) == 1
     clock.advance(1)
-    assert kms.list_data_keys()[0].rotation_due == kms.get_status().rotation_due == "age"
+    assert kms.list_data_keys().items[0].rotation_due == kms.get_status().rotation_due == "age"
     events = recorded(kms)
     kms.node.maintain()
     kms.node.maintain()
     new = f"default-{clock.now_ms()}"
-    assert [info.state for info in kms.list_data_keys()] == ["deactivated", "active"]
+    assert [info.state for info in kms.list_data_keys().items] == ["deactivated", "active"]
     assert [event for event in events if event[0] == "data_key_rotated"] == [
         ("data_key_rotated", f"data-key/{new}", "success")
     ]
@@ -116,15 +117,15 @@ def test_two_processes_that_find_rotation_due_rotate_once(opened: Open, clock: M
     two.kms.list_data_keys()
     one.kms.node.maintain()
     two.kms.node.maintain()
-    assert [info.state for info in one.kms.list_data_keys()] == ["deactivated", "active"]
+    assert [info.state for info in one.kms.list_data_keys().items] == ["deactivated", "active"]
 
 
 def test_a_data_key_rotates_by_itself_at_its_number_of_messages(kms: KMSService) -> None:
     reserve_all_but(kms, MESSAGE_LIMIT - ROTATE_AT_MESSAGES)
-    assert kms.list_data_keys()[0].rotation_due == "messages"
+    assert kms.list_data_keys().items[0].rotation_due == "messages"
     kms.node.maintain()
-    assert [info.state for info in kms.list_data_keys()] == ["deactivated", "active"]
-    assert kms.encrypt_data("x")["keyId"] == kms.list_data_keys()[1].id
+    assert [info.state for info in kms.list_data_keys().items] == ["deactivated", "active"]
+    assert kms.encrypt_data("x")["keyId"] == kms.list_data_keys().items[1].id
 
 
 def test_the_last_messages_are_made_and_then_envelopes_fail_with_their_own_error(kms: KMSService) -> None:
@@ -161,7 +162,7 @@ def test_with_no_message_left_and_no_store_only_envelopes_fail(
 
 def test_blocks_are_reserved_before_use_and_double_so_that_nobody_waits(kms: KMSService) -> None:
     kms.encrypt_data("x")
-    assert kms.list_data_keys()[0].messages == 64
+    assert kms.list_data_keys().items[0].messages == 64
     for _ in range(40):
         kms.encrypt_data("x")
     assert within(lambda: kms.node.ring._rows().all()[0].reserved == 64 + 128)
@@ -204,7 +205,7 @@ def test_counters_survive_kill_9_and_only_over_count(opened: Open, path: Path, k
     before = messages(path)
     store.kms.encrypt_data("x")
     assert messages(path) == before + 64
-    assert store.kms.list_data_keys()[0].messages >= made + 64
+    assert store.kms.list_data_keys().items[0].messages >= made + 64
 
 
 def test_a_forked_child_reserves_messages_of_its_own(opened: Open, path: Path) -> None:
@@ -241,20 +242,20 @@ def test_an_edited_count_is_found(kms: KMSService, path: Path) -> None:
 
 def test_the_active_key_and_an_unknown_one_are_not_destroyed(kms: KMSService) -> None:
     with pytest.raises(KeyStateError, match="active"):
-        kms.destroy_data_key(kms.list_data_keys()[0].id)
+        kms.destroy_data_key(kms.list_data_keys().items[0].id)
     for unknown in ("default-1", "", "x" * 1000):
         with pytest.raises(DataKeyNotFound):
             kms.destroy_data_key(unknown)
         with pytest.raises(DataKeyNotFound):
             kms.affected_by_destroying(unknown)
-    assert [info.state for info in kms.list_data_keys()] == ["active"]
+    assert [info.state for info in kms.list_data_keys().items] == ["active"]
 
 
 def test_everything_under_a_key_is_named_before_it_is_destroyed(kms: KMSService) -> None:
     kms.store_secret("B", "1")
     kms.store_secret("A", "1")
     kms.store_secret("A", "2")
-    former = kms.list_data_keys()[0].id
+    former = kms.list_data_keys().items[0].id
     kms.rotate_data_key()
     kms.store_secret("A", "3")
     affected = kms.affected_by_destroying(former)
@@ -270,7 +271,7 @@ def test_a_destroyed_key_takes_all_that_it_encrypted_with_it(kms: KMSService, pa
     with closing(sqlite3.connect(path)) as connection:
         (wrapped,) = connection.execute("SELECT wrapped FROM data_keys").fetchone()
         ciphertexts = [row[0] for row in connection.execute("SELECT ciphertext FROM secret_versions")]
-    former = kms.list_data_keys()[0].id
+    former = kms.list_data_keys().items[0].id
     material = kms.node.ring._materials[former]
     kms.rotate_data_key()
     kms.store_secret("KEPT", "y")
@@ -319,7 +320,7 @@ def test_with_a_reader_of_another_process_in_the_way_the_key_is_scrubbing_and_de
     kms = opened().kms
     blob = kms.encrypt(b"x")
     kms.store_secret("LOST", "x")
-    former = kms.list_data_keys()[0].id
+    former = kms.list_data_keys().items[0].id
     kms.rotate_data_key()
     reader = subprocess.Popen(
         [sys.executable, "-c", READING, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -328,23 +329,23 @@ def test_with_a_reader_of_another_process_in_the_way_the_key_is_scrubbing_and_de
     assert reader.stdout.readline() == "reading\n"
     try:
         assert kms.destroy_data_key(former).state == "scrubbing"
-        assert kms.list_data_keys()[0].state == "scrubbing"
+        assert kms.list_data_keys().items[0].state == "scrubbing"
         with pytest.raises(KeyStateError, match="scrubbing"):
             kms.decrypt(blob)
         with pytest.raises(SecretDeleted):
             kms.get_secret("LOST")
         kms.node.maintain()
-        assert kms.list_data_keys()[0].state == "scrubbing"
+        assert kms.list_data_keys().items[0].state == "scrubbing"
     finally:
         reader.communicate()
     kms.node.maintain()
-    assert kms.list_data_keys()[0].state == "destroyed"
+    assert kms.list_data_keys().items[0].state == "destroyed"
 
 
 def test_scrubbing_is_resumed_at_the_next_open(opened: Open, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keystead.storage.sqlite.BUSY_SECONDS", 0.2)
     store = opened()
-    former = store.kms.list_data_keys()[0].id
+    former = store.kms.list_data_keys().items[0].id
     store.kms.rotate_data_key()
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -352,14 +353,14 @@ def test_scrubbing_is_resumed_at_the_next_open(opened: Open, path: Path, monkeyp
         assert store.kms.destroy_data_key(former).state == "scrubbing"
         store.close()
     again = opened()
-    assert within(lambda: again.kms.list_data_keys()[0].state == "destroyed")
+    assert within(lambda: again.kms.list_data_keys().items[0].state == "destroyed")
 
 
 def test_another_process_drops_a_destroyed_key_within_one_second(opened: Open, clock: ManualClock) -> None:
     store, other = opened(), opened()
     store.kms.store_secret("LOST", "x")
     blob, envelope = store.kms.encrypt(b"x"), store.kms.encrypt_data("x")
-    former = store.kms.list_data_keys()[0].id
+    former = store.kms.list_data_keys().items[0].id
     clock.advance(1000)
     assert (other.kms.decrypt(blob), other.kms.decrypt_data(envelope)) == (b"x", "x")
     assert other.secrets.get_secret("LOST").reveal() == "x"

@@ -149,7 +149,7 @@ def test_an_expired_version_is_destroyed_seven_days_later_and_not_before(
     assert (events, bytes_of(path)) == ([EXPIRED, DESTROYED], [False])
     with pytest.raises(SecretExpired):
         kms.get_secret("API_KEY")
-    assert kms.list_versions("API_KEY")[0].state == "destroyed"
+    assert kms.list_versions("API_KEY").items[0].state == "destroyed"
 
 
 def test_the_time_until_destruction_is_a_setting(opened: Open, clock: ManualClock, path: Path) -> None:

@@ -81,7 +81,7 @@ USES: dict[str, Callable[[Connection, bytes, object], object]] = {
     "decrypt_data": lambda store, blob, envelope: store.kms.decrypt_data(envelope),  # type: ignore[call-overload]
     "store": lambda store, blob, envelope: store.kms.store_secret("OTHER", "x"),
     "list": lambda store, blob, envelope: store.kms.list_secrets(),
-    "data keys": lambda store, blob, envelope: store.kms.list_data_keys(),
+    "data keys": lambda store, blob, envelope: store.kms.list_data_keys().items,
     "slots": lambda store, blob, envelope: store.kms.slots.list(),
     "status": lambda store, blob, envelope: store.kms.get_status(),
 }

@@ -91,13 +91,13 @@ def test_of_two_processes_with_eight_threads_each_exactly_one_wins_each_version(
     values = dict(wins)
     for turn in range(rounds):
         assert store.kms.get_secret("API_KEY", version=turn + 1).reveal() == values[turn]
-    assert len(store.kms.list_versions("API_KEY")) == rounds
+    assert len(store.kms.list_versions("API_KEY", limit=1000).items) == rounds
 
 
 def test_of_four_processes_that_write_none_starves(opened: Open, path: Path, key: str) -> None:
     store = opened(clock=None)
     counts = together(WRITING, path, key, 4, 1.5)
-    assert [len(store.kms.list_versions(f"N{number}")) for number in range(4)] == counts
+    assert [len(store.kms.list_versions(f"N{number}", limit=1000).items) for number in range(4)] == counts
     assert min(counts) * 8 >= max(counts), counts  # type: ignore[call-overload,operator,type-var]
 
 
@@ -140,12 +140,12 @@ def test_threads_encrypt_and_decrypt_while_data_keys_rotate_and_die(opened: Open
     store = opened(clock=None)
     over = threading.Event()
     kept = (store.kms.encrypt(b"kept"), store.kms.encrypt_data("kept"))
-    first = store.kms.list_data_keys()[0].id
+    first = store.kms.list_data_keys(limit=1000).items[0].id
 
     def rotate() -> None:
         try:
             for _ in range(12):
-                former = store.kms.list_data_keys()[-1].id
+                former = store.kms.list_data_keys(limit=1000).items[-1].id
                 store.kms.rotate_data_key()
                 if former != first:
                     store.kms.destroy_data_key(former)
@@ -160,8 +160,8 @@ def test_threads_encrypt_and_decrypt_while_data_keys_rotate_and_die(opened: Open
             assert store.kms.decrypt_data(kept[1]) == "kept"
 
     hammer(rotate, use, use)
-    assert store.kms.encrypt_data("x")["keyId"] == store.kms.list_data_keys()[-1].id
-    states = Counter(info.state for info in store.kms.list_data_keys())
+    assert store.kms.encrypt_data("x")["keyId"] == store.kms.list_data_keys(limit=1000).items[-1].id
+    states = Counter(info.state for info in store.kms.list_data_keys(limit=1000).items)
     assert states == {"deactivated": 1, "active": 1, "destroyed": 11}
 
 
@@ -174,7 +174,7 @@ def test_what_is_destroyed_opens_nothing_from_the_moment_it_was_told(opened: Ope
     def destroy() -> None:
         try:
             for _ in range(10):
-                former, blob = store.kms.list_data_keys()[-1].id, living[0]
+                former, blob = store.kms.list_data_keys(limit=1000).items[-1].id, living[0]
                 store.kms.rotate_data_key()
                 living[0] = store.kms.encrypt(b"x")
                 store.kms.destroy_data_key(former)
@@ -208,4 +208,4 @@ def test_sixteen_threads_lose_no_version(opened: Open) -> None:
             store.kms.store_secret("API_KEY", "x")
 
     hammer(*[write] * 16)
-    assert [version.version for version in store.kms.list_versions("API_KEY")] == list(range(1, 81))
+    assert [version.version for version in store.kms.list_versions("API_KEY").items] == list(range(1, 81))

@@ -109,7 +109,7 @@ def test_after_a_rekey_by_another_process_this_one_says_to_open_again_and_writes
     assert wrappings(path) == before
     assert (store.kms.decrypt(blob), store.kms.get_secret("API_KEY").reveal()) == (b"x", "x")
     again = opened()
-    assert [info.state for info in again.kms.list_data_keys()] == ["active"]
+    assert [info.state for info in again.kms.list_data_keys().items] == ["active"]
     assert again.kms.get_secret("API_KEY").reveal() == "x"
     assert len(again.kms.slots.list()) == 2
 

@@ -85,7 +85,7 @@ def test_storing_again_makes_a_version_and_former_ones_never_change(kms: KMSServ
     kms.delete_secret("API_KEY")
     kms.undelete_secret("API_KEY")
     assert [kms.get_secret("API_KEY", version=number).reveal() for number in (1, 2, 3)] == ["one", b"two", "three"]
-    assert [version.version for version in kms.list_versions("API_KEY")] == [1, 2, 3, 4]
+    assert [version.version for version in kms.list_versions("API_KEY").items] == [1, 2, 3, 4]
 
 
 def test_after_a_rotation_plain_reads_give_the_new_value_and_previous_ends_after_a_day(
@@ -103,7 +103,7 @@ def test_after_a_rotation_plain_reads_give_the_new_value_and_previous_ends_after
     with pytest.raises(SecretNotFound, match="grace"):
         kms.get_secret("API_KEY", label="previous")
     assert kms.list_secrets().items[0].previous is None
-    assert [version.labels for version in kms.list_versions("API_KEY")] == [(), ("current",)]
+    assert [version.labels for version in kms.list_versions("API_KEY").items] == [(), ("current",)]
 
 
 def test_the_grace_can_be_told(kms: KMSService, clock: ManualClock) -> None:
@@ -256,7 +256,7 @@ def test_a_destroyed_secret_has_no_bytes_left_and_no_undo(kms: KMSService, path:
     files = b"".join(file.read_bytes() for file in path.parent.glob("app.db*") if file.is_file())
     assert len(blobs) == 2
     assert [blob for blob in blobs if blob[60:] in files] == []
-    assert [version.state for version in kms.list_versions("API_KEY")] == ["destroyed", "destroyed"]
+    assert [version.state for version in kms.list_versions("API_KEY").items] == ["destroyed", "destroyed"]
 
 
 def stored(path: Path) -> list[bytes]:

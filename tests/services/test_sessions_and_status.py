@@ -33,7 +33,7 @@ def test_each_opened_service_has_a_session_with_id_principal_and_start_and_needs
     clock.advance(5)
     second = KMSService.on(one.node, principal="bob")
     assert path.read_bytes() == before
-    sessions = {session.id: session for session in one.sessions()}
+    sessions = {session.id: session for session in one.sessions().items}
     assert set(sessions) == {one.session_id, second.session_id}
     assert [(s.principal, s.ended) for s in sessions.values()] == [("local:ada", False), ("local:bob", False)]
     assert sessions[second.session_id].started_ms - sessions[one.session_id].started_ms == 5
@@ -43,7 +43,7 @@ def test_each_opened_service_has_a_session_with_id_principal_and_start_and_needs
 def test_the_principal_is_the_operating_system_user_unless_named(kms: KMSService) -> None:
     import getpass
 
-    assert kms.sessions()[0].principal == f"local:{getpass.getuser()}"
+    assert kms.sessions().items[0].principal == f"local:{getpass.getuser()}"
 
 
 def test_operations_are_counted_by_session(kms: KMSService) -> None:
@@ -54,7 +54,7 @@ def test_operations_are_counted_by_session(kms: KMSService) -> None:
     second.store_secret("API_KEY", "x")
     after = kms.get_status().operations_by_session
     assert after[second.session_id] - before[second.session_id] == 11
-    assert {session.id: session.operations for session in kms.sessions()}[second.session_id] >= 11
+    assert {session.id: session.operations for session in kms.sessions().items}[second.session_id] >= 11
 
 
 def test_a_session_that_was_revoked_here_can_do_nothing_at_once_and_others_can(kms: KMSService) -> None:
@@ -79,7 +79,7 @@ def test_a_session_that_was_revoked_here_can_do_nothing_at_once_and_others_can(k
         with pytest.raises(SessionEnded):
             call()
     assert kms.get_secret("API_KEY").reveal() == "x"
-    assert [session.ended for session in kms.sessions()] == [False, True]
+    assert [session.ended for session in kms.sessions().items] == [False, True]
     assert kms.get_status().sessions_count == 1
 
 
@@ -246,7 +246,7 @@ def test_the_status_tells_the_oldest_keys_age_and_how_many_there_are(kms: KMSSer
     clock.advance(500)
     status = kms.get_status()
     assert (status.data_keys_count, status.active_data_keys, status.oldest_data_key_age_ms) == (2, 1, 1500)
-    kms.destroy_data_key(kms.list_data_keys()[0].id)
+    kms.destroy_data_key(kms.list_data_keys().items[0].id)
     status = kms.get_status()
     assert (status.data_keys_count, status.oldest_data_key_age_ms) == (2, 500)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keystead.seal.slots import SlotInfo
     from keystead.services import key_operations as services
     from keystead.services.key_operations import SessionInfo
+    from keystead.services.paging import Page
 
 
 class SlotOperations:
@@ -46,9 +47,9 @@ class KeyOperations(Face):
         """Make a new active data key; the former one only decrypts from now on."""
         return await to_thread(self._sync.rotate_data_key)
 
-    async def list_data_keys(self) -> list[DataKeyInfo]:
-        """Every data key, oldest first, without material."""
-        return await to_thread(self._sync.list_data_keys)
+    async def list_data_keys(self, *, limit: int = 100, after: str | None = None) -> Page[DataKeyInfo]:
+        """A page of the data keys, oldest first, without material."""
+        return await to_thread(self._sync.list_data_keys, limit=limit, after=after)
 
     async def affected_by_destroying(self, id: str) -> Affected:  # noqa: A002 - the field's name
         """What destroying a data key would make unreadable here."""
@@ -64,9 +65,9 @@ class KeyOperations(Face):
         """Make a new root key and rewrap the data keys."""
         return await to_thread(self._sync.rekey, credentials, drop=drop)
 
-    async def sessions(self) -> list[SessionInfo]:
-        """The sessions of this process."""
-        return await to_thread(self._sync.sessions)
+    async def sessions(self, *, limit: int = 100, after: str | None = None) -> Page[SessionInfo]:
+        """A page of the sessions of this process, oldest first."""
+        return await to_thread(self._sync.sessions, limit=limit, after=after)
 
     async def revoke_session(self, id: str) -> None:  # noqa: A002 - the field's name
         """End a session of this or any other process on the store."""

@@ -11,7 +11,8 @@ from keystead.secrets.labels import KEEP, Keep
 from keystead.secrets.model import SecretInfo, VersionInfo
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
-from keystead.services.secret_operations import TTL, Page
+from keystead.services.paging import Page
+from keystead.services.secret_operations import TTL
 
 
 class SecretOperations(Face):
@@ -101,6 +102,6 @@ class SecretOperations(Face):
             self._sync.list_secrets, prefix, tags, expired, deleted=deleted, limit=limit, after=after
         )
 
-    async def list_versions(self, name: str) -> list[VersionInfo]:
-        """Every version of a secret, oldest first, without values."""
-        return await to_thread(self._sync.list_versions, name)
+    async def list_versions(self, name: str, *, limit: int = 100, after: str | None = None) -> Page[VersionInfo]:
+        """A page of the versions of a secret, oldest first, without values."""
+        return await to_thread(self._sync.list_versions, name, limit=limit, after=after)

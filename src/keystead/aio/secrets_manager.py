@@ -17,7 +17,8 @@ from keystead.secrets.write import Value
 from keystead.services import secrets_manager
 from keystead.services.import_environment import Conflicts, ImportReport
 from keystead.services.manager_status import SecretsStatus
-from keystead.services.secret_operations import TTL, Page
+from keystead.services.paging import Page
+from keystead.services.secret_operations import TTL
 from keystead.services.secrets_manager import MISSING
 
 if TYPE_CHECKING:

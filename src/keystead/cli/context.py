@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -15,7 +15,10 @@ from keystead.cli import entry, output
 if TYPE_CHECKING:
     from keystead.services.connection import Connection
     from keystead.services.kms import KMSService
+    from keystead.services.paging import Page
 
+T = TypeVar("T")
+_PAGE: Final = 1000
 _ONLY_WHEN_ASKED = "the key was found in"
 
 
@@ -78,6 +81,16 @@ class Context:
         handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
         logger.addHandler(handler)
         logger.setLevel(level)
+
+
+def every(listing: Callable[..., Page[T]]) -> list[T]:
+    """All that a listing has, page after page."""
+    page = listing(limit=_PAGE)
+    found = page.items
+    while page.next is not None:
+        page = listing(limit=_PAGE, after=page.next)
+        found += page.items
+    return found
 
 
 pass_context = click.make_pass_decorator(Context, ensure=True)

@@ -9,7 +9,7 @@ import click
 
 from keystead.cli import entry, output
 from keystead.cli.commands import Verbs
-from keystead.cli.context import Context, global_options, pass_context
+from keystead.cli.context import Context, every, global_options, pass_context
 
 if TYPE_CHECKING:
     from keystead.keys.manage import Affected
@@ -29,7 +29,7 @@ def keys() -> None:
 def list_command(context: Context) -> None:
     """List the data keys, oldest first."""
     with context.kms() as kms:
-        found = kms.list_data_keys()
+        found = every(kms.list_data_keys)
     if context.json:
         output.document("keys/1", keys=[asdict(key) for key in found])
         return

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from keystead.cli import entry, output
-from keystead.cli.context import Context, global_options, pass_context
+from keystead.cli.context import Context, every, global_options, pass_context
 from keystead.errors import UsageError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _as_text(value: str | bytes) -> dict[str, str]:
 
 
 def _metadata(kms: KMSService, found: SecretValue) -> dict[str, Any]:
-    version = next(version for version in kms.list_versions(found.name) if version.version == found.version)
+    version = kms.list_versions(found.name, limit=1, after=str(found.version - 1)).items[0]
     head = find(kms, found.name)
     return {
         "labels": list(version.labels),
@@ -209,7 +210,7 @@ def described(item: SecretInfo | VersionInfo) -> dict[str, Any]:
 def history(context: Context, name: str) -> None:
     """List the versions of a secret, oldest first, without values."""
     with context.kms() as kms:
-        versions = kms.list_versions(name)
+        versions = every(partial(kms.list_versions, name))
     if context.json:
         output.document("history/1", name=name, versions=[described(version) for version in versions])
         return

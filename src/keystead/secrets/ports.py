@@ -32,8 +32,8 @@ class SecretRows(Protocol):
     def version(self, name: str, version: int) -> VersionRow | None:
         """One version."""
 
-    def versions(self, name: str) -> list[VersionRow]:
-        """All versions of a secret, oldest first."""
+    def versions(self, name: str, after: int = 0, limit: int | None = None) -> list[VersionRow]:
+        """The versions of a secret behind a number, oldest first; all of them without a limit."""
 
     def put(self, head: Head, *, retag: bool = False) -> None:
         """Insert or replace a head; with `retag` its tags are others than before, and their index is made anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -35,6 +36,17 @@ from keystead.secrets.ports import Filter, SecretRows
 from keystead.secrets.value import SecretValue
 
 MAX_PAGE = 1000
+_NUMBER = re.compile("[0-9]{1,10}")
+
+
+def check_limit(limit: int) -> None:
+    """Return if a page may have so many items.
+
+    Raises:
+        UsageError: it may not.
+    """
+    if type(limit) is not int or not 1 <= limit <= MAX_PAGE:
+        raise UsageError(f"limit must be 1 to {MAX_PAGE}")
 
 
 class Found(NamedTuple):
@@ -169,8 +181,7 @@ class SecretReader:
         self, session: Session, chosen: Filter, limit: int, after: str | None
     ) -> tuple[list[SecretInfo], str | None]:
         """A page of secrets in the order of their names, and the name to go on from, if more follow."""
-        if type(limit) is not int or not 1 <= limit <= MAX_PAGE:
-            raise UsageError(f"limit must be 1 to {MAX_PAGE}")
+        check_limit(limit)
         if after is not None:
             check_name(after)
         with self.gate.read(session, "secret:list", f"secret/{chosen.prefix}*", "secrets_listed") as detail:
@@ -180,9 +191,14 @@ class SecretReader:
             detail["count"] = len(items)
             return items, items[-1].name if len(heads) > limit else None
 
-    def history(self, session: Session, name: str) -> list[VersionInfo]:
-        """All versions of a secret, oldest first, without values."""
+    def history(
+        self, session: Session, name: str, limit: int, after: str | None
+    ) -> tuple[list[VersionInfo], str | None]:
+        """A page of the versions of a secret, oldest first, and the number to go on from, if more follow."""
         check_name(name)
+        check_limit(limit)
+        if after is not None and not (isinstance(after, str) and _NUMBER.fullmatch(after)):
+            raise UsageError("after is not the number of a version", hint="give what a page had as next")
         with self.gate.read(session, "secret:list", f"secret/{name}", "secrets_listed"):
             rows = self.rows()
             head = rows.head(name)
@@ -190,7 +206,9 @@ class SecretReader:
                 raise _missing(name)
             self.binder().check(head)
             now = self.clock.now_ms()
-            return [self._version_info(head, row, now) for row in rows.versions(name)]
+            found = rows.versions(name, int(after or 0), limit + 1)
+            items = [self._version_info(head, row, now) for row in found[:limit]]
+            return items, str(items[-1].version) if len(found) > limit else None
 
     def _version_info(self, head: Head, row: VersionRow, now: int) -> VersionInfo:
         where = head.where()

@@ -10,6 +10,7 @@ from keystead.access.session import check_session_id
 from keystead.keys.manage import Affected, DataKeyInfo
 from keystead.seal.credential import Credential
 from keystead.seal.slots import SlotInfo, find_slot
+from keystead.services.paging import Page, page_of
 from keystead.services.session_face import SessionFace
 from keystead.storage.store_row import SqliteRevocations
 
@@ -71,9 +72,13 @@ class KeyOperations(SessionFace):
         """Make a new active data key; the former one only decrypts from now on."""
         return self._node.data_keys.rotate(self._session)
 
-    def list_data_keys(self) -> list[DataKeyInfo]:
-        """Every data key, oldest first, without material."""
-        return self._node.data_keys.listing(self._session)
+    def list_data_keys(self, *, limit: int = 100, after: str | None = None) -> Page[DataKeyInfo]:
+        """A page of the data keys, oldest first, without material.
+
+        Raises:
+            UsageError: a limit outside 1 to 1,000, or an `after` that is no page's `next`.
+        """
+        return page_of(self._node.data_keys.listing(self._session), lambda key: key.id, limit=limit, after=after)
 
     def affected_by_destroying(self, id: str) -> Affected:  # noqa: A002 - the field's name
         """What destroying a data key would make unreadable here. Raises DataKeyNotFound."""
@@ -105,11 +110,15 @@ class KeyOperations(SessionFace):
 
         return SlotManager(self._node).rekey(self._session, credentials or {}, list(drop))
 
-    def sessions(self) -> list[SessionInfo]:
-        """The sessions of this process."""
+    def sessions(self, *, limit: int = 100, after: str | None = None) -> Page[SessionInfo]:
+        """A page of the sessions of this process, oldest first.
+
+        Raises:
+            UsageError: a limit outside 1 to 1,000, or an `after` that is no page's `next`.
+        """
         node = self._node
         with node.gate.read(self._session, "session:list", "session/*", "sessions_listed"):
-            return [
+            found = [
                 SessionInfo(
                     session.id,
                     str(session.principal),
@@ -117,8 +126,9 @@ class KeyOperations(SessionFace):
                     session.ended,
                     node.operations(session.id),
                 )
-                for session in node.sessions.values()
+                for session in list(node.sessions.values())
             ]
+            return page_of(found, lambda session: session.id, limit=limit, after=after)
 
     def revoke_session(self, id: str) -> None:  # noqa: A002 - the field's name
         """End a session of this or any other process on the store, which sees it within one second.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Generic, NamedTuple, TypeVar
 
 from keystead.clock import parse_duration
 from keystead.secrets.labels import KEEP, Keep
@@ -12,17 +11,10 @@ from keystead.secrets.model import SecretInfo, VersionInfo
 from keystead.secrets.ports import Filter
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Put, Value
+from keystead.services.paging import Page
 from keystead.services.session_face import SessionFace
 
-T = TypeVar("T")
 TTL = timedelta | str | Keep | None
-
-
-class Page(NamedTuple, Generic[T]):
-    """Some of a listing. `next` is what to give as `after` for the rest; None: there is no more."""
-
-    items: list[T]
-    next: str | None
 
 
 class SecretOperations(SessionFace):
@@ -157,6 +149,10 @@ class SecretOperations(SessionFace):
         chosen = Filter(prefix or "", tags or {}, expired, deleted)
         return Page(*self._node.reader.page(self._session, chosen, limit, after))
 
-    def list_versions(self, name: str) -> list[VersionInfo]:
-        """Every version of a secret, oldest first, without values. Raises SecretNotFound."""
-        return self._node.reader.history(self._session, name)
+    def list_versions(self, name: str, *, limit: int = 100, after: str | None = None) -> Page[VersionInfo]:
+        """A page of the versions of a secret, oldest first, without values.
+
+        Raises:
+            SecretNotFound; UsageError for a limit outside 1 to 1,000, or an `after` that is no page's `next`.
+        """
+        return Page(*self._node.reader.history(self._session, name, limit, after))

@@ -24,7 +24,8 @@ from keystead.secrets.write import Value
 from keystead.services.import_environment import Conflicts, ImportReport, import_environment, refused_variable
 from keystead.services.kms import KMSService
 from keystead.services.manager_status import SecretsStatus
-from keystead.services.secret_operations import TTL, Page
+from keystead.services.paging import Page
+from keystead.services.secret_operations import TTL
 
 if TYPE_CHECKING:
     from keystead.node.backup import BackupReport

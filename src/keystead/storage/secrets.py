@@ -59,11 +59,11 @@ class SqliteSecrets:
         ).fetchone()
         return None if row is None else _version(name, row)
 
-    def versions(self, name: str) -> list[VersionRow]:
-        """All versions of a secret, oldest first."""
+    def versions(self, name: str, after: int = 0, limit: int | None = None) -> list[VersionRow]:
+        """The versions of a secret behind a number, oldest first; all of them without a limit."""
         rows = self._connection.execute(
-            f"SELECT {_VERSION} FROM secret_versions v WHERE v.name = ? ORDER BY v.version",
-            (name,),
+            f"SELECT {_VERSION} FROM secret_versions v WHERE v.name = ? AND v.version > ? ORDER BY v.version LIMIT ?",
+            (name, after, -1 if limit is None else limit),
         )
         return [_version(name, row) for row in rows]
 
