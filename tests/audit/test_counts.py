@@ -27,7 +27,7 @@ def made(fail: list[bool] | None = None) -> tuple[Counts, list[Record]]:
             raise AuditUnavailable("the audit journal cannot be written")
         records.append(one)
 
-    return Counts(record, clock=ManualClock(), node="n"), records
+    return Counts(record, clock=ManualClock(), node="n", tell=lambda record: None), records
 
 
 def counted(records: list[Record]) -> int:

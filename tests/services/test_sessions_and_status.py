@@ -7,6 +7,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.services.conftest import Open, recorded
 import keystead
 from keystead.access.principal import Principal
 from keystead.errors import Denied, KeysteadError, Sealed, SessionEnded, UsageError
+from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
 from keystead.services.secrets_manager import SecretsManager
 from keystead.testing import ManualClock
@@ -309,6 +311,47 @@ def test_a_callback_may_use_the_service(kms: KMSService) -> None:
     kms.store_secret("API_KEY", "x")
     kms.rotate_secret("API_KEY", "y")
     assert read == ["y"]
+
+
+@pytest.mark.parametrize("event", ["cache_hit", "data_encrypted", "data_decrypted", "uses_counted"])
+def test_a_callback_on_a_counted_event_is_called_once_a_period_and_may_use_the_service(
+    store: Connection, event: str
+) -> None:
+    kms, seen = store.kms, []
+    kms.store_secret("API_KEY", "x")
+
+    def use(facts: dict[str, Any] | None = None) -> None:
+        seen.append(facts)
+        for _ in range(3):
+            store.secrets.get_secret("API_KEY")
+            kms.decrypt(kms.encrypt(b"x"))
+            kms.decrypt_data(kms.encrypt_data("x"))
+
+    kms.on_event(event, use)
+    use()
+    kms.node.counts.flush()
+    called = [facts for facts in seen if facts]
+    assert {(facts["event"], facts["outcome"], facts["session"]) for facts in called} == {
+        (event, "success", kms.session_id)
+    }
+    assert 1 <= len(called) <= 4
+
+
+def test_a_callback_on_a_reading_may_read_the_same_secret(store: Connection) -> None:
+    kms, read = store.kms, []
+
+    def again(facts: dict[str, Any]) -> None:
+        if len(read) < 3:
+            read.append(None)
+            read.append(store.secrets.get_secret("API_KEY").reveal())
+
+    kms.on_event(["secret_retrieved", "cache_hit"], again)
+    kms.store_secret("API_KEY", "x")
+    thread = threading.Thread(target=store.secrets.get_secret, args=("API_KEY",), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert "x" in read
 
 
 def test_the_log_of_a_start_has_its_three_lines(path: Path, key: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -73,10 +73,16 @@ class UseCounter:
 
 
 class Counts:
-    """The counters of one process. `record` writes a record (to journal, log and callbacks) or AuditUnavailable."""
+    """The counters of one process. `record` writes a record (to journal and log) or raises AuditUnavailable.
 
-    def __init__(self, record: Callable[[Record], None], *, clock: Clock, node: str) -> None:
+    `tell` is called with each record that was written, under no lock, since whoever is told may use the service.
+    """
+
+    def __init__(
+        self, record: Callable[[Record], None], *, clock: Clock, node: str, tell: Callable[[Record], None]
+    ) -> None:
         self._record = record
+        self._tell = tell
         self._clock = clock
         self.node = node
         self._by_key: dict[tuple[str, str, str], UseCounter] = {}
@@ -113,7 +119,9 @@ class Counts:
             if counter is None:
                 counter = self._by_key[key] = UseCounter(self, event, target, session, principal)
             counter.tick()
-            self._open(counter)
+            opening = self._open(counter)
+        if opening is not None:
+            self._tell(opening)
         return counter
 
     def resume(self, counter: UseCounter) -> None:
@@ -123,7 +131,9 @@ class Counts:
             AuditUnavailable: the opening record cannot be written; the use must be refused.
         """
         with self._lock:
-            self._open(counter)
+            opening = self._open(counter)
+        if opening is not None:
+            self._tell(opening)
 
     def flush(self) -> None:
         """Append a count record for every counter with uses since its last one, and end the periods.
@@ -131,22 +141,30 @@ class Counts:
         Raises:
             AuditUnavailable: a record cannot be written; what it would have said is kept for the next flush.
         """
-        with self._lock:
-            for counter in list(self._active):
-                was_open, counter.open = counter.open, False
-                uses = counter.unreported()
-                if uses or was_open:
-                    self._report(counter, uses)
-                else:
-                    self._drop(counter)
+        written: list[Record] = []
+        try:
+            with self._lock:
+                for counter in list(self._active):
+                    was_open, counter.open = counter.open, False
+                    uses = counter.unreported()
+                    if uses or was_open:
+                        written.append(self._report(counter, uses))
+                    else:
+                        self._drop(counter)
+        finally:
+            for record in written:
+                self._tell(record)
 
-    def _open(self, counter: UseCounter) -> None:
+    def _open(self, counter: UseCounter) -> Record | None:
+        """The opening record that was written; None where the period was open already."""
         if counter.open:
-            return
+            return None
         self._active.add(counter)
         counter.period = next(self._periods)
-        self._record(self._made(counter, counter.event, {"period": counter.period, "uses": "at least 1"}))
+        opening = self._made(counter, counter.event, {"period": counter.period, "uses": "at least 1"})
+        self._record(opening)
         counter.open = True
+        return opening
 
     def _drop(self, counter: UseCounter) -> None:
         # Whoever still holds it comes back through `resume`; a second counter of the same key does no harm.
@@ -155,11 +173,13 @@ class Counts:
         if self._by_key.get(key) is counter:
             del self._by_key[key]
 
-    def _report(self, counter: UseCounter, uses: int) -> None:
+    def _report(self, counter: UseCounter, uses: int) -> Record:
         detail: dict[str, str | int] = {"event": counter.event, "period": counter.period, "uses": uses}
-        self._record(self._made(counter, Event.USES_COUNTED, detail))
+        record = self._made(counter, Event.USES_COUNTED, detail)
+        self._record(record)
         counter.reported(uses)
         self._done[(counter.session, counter.event)] += uses
+        return record
 
     def _made(self, counter: UseCounter, event: str, detail: dict[str, str | int]) -> Record:
         return Record(

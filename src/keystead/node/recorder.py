@@ -47,7 +47,7 @@ class Recorder:
         self._tell(entry)
 
     def append_record(self, record: Record) -> None:
-        """Write a record that was made elsewhere, such as a count."""
+        """Write a record that was made elsewhere, such as a count; `call_back` comes when no lock is held."""
         self._journal.append(record.content())
         self._woken()
         log_event(record.event, record.target, record.outcome, record.detail)
@@ -92,19 +92,23 @@ class Recorder:
     def _tell(self, entry: Entry) -> None:
         self._operations[entry.session] += 1
         log_event(entry.event, entry.target, entry.outcome, entry.detail)
-        for callback in self._callbacks.get(entry.event, ()):
+        self.call_back(entry)
+
+    def call_back(self, said: Entry | Record) -> None:
+        """Call the application's callbacks on what was written; one that fails changes nothing."""
+        for callback in self._callbacks.get(said.event, ()):
             facts = {
-                "event": entry.event,
-                "target": entry.target,
-                "outcome": entry.outcome,
-                "session": entry.session,
-                "principal": entry.principal,
-                "detail": dict(entry.detail),
+                "event": said.event,
+                "target": said.target,
+                "outcome": said.outcome,
+                "session": said.session,
+                "principal": said.principal,
+                "detail": dict(said.detail),
             }
             try:
                 callback(facts)
             except Exception:
-                logging.getLogger("keystead").exception("a callback on %s failed; nothing else changed", entry.event)
+                logging.getLogger("keystead").exception("a callback on %s failed; nothing else changed", said.event)
 
     def operations(self, session_id: str) -> int:
         """How many records a session has left here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -40,7 +41,7 @@ class ValueCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, Entry] = OrderedDict()
         self._by_name: dict[str, set[Key]] = {}
-        self._loading: dict[Key, threading.Lock] = {}
+        self._loading: dict[Key, AbstractContextManager[object]] = {}
         self._bytes = 0
         self._max_entries = max_entries
         self._max_bytes = max_bytes
@@ -97,14 +98,17 @@ class ValueCache:
             self._bytes = 0
             self.token += 1
 
-    def loading(self, key: Key) -> threading.Lock:
-        """The lock under which one of several that miss the same key reads it for all."""
+    def loading(self, key: Key) -> AbstractContextManager[object]:
+        """The lock under which one of several that miss the same key reads it for all.
+
+        Its holder may come again: an application's callback on the reading may read the same secret.
+        """
         with self._lock:
             lock = self._loading.get(key)
             if lock is None:
                 if len(self._loading) > self._max_entries:
                     self._loading.clear()
-                lock = self._loading[key] = threading.Lock()
+                lock = self._loading[key] = threading.RLock()
             return lock
 
     def after_fork(self) -> None:
