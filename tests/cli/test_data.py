@@ -105,11 +105,12 @@ def test_contradicting_options_are_usage_errors(ks: Commands) -> None:
 
 
 def test_a_closed_stdin_or_stdout_is_an_error_in_words(ks: Commands) -> None:
+    import shlex
     import subprocess
 
     from tests.cli.conftest import environment
 
-    line = " ".join(ks.argv("encrypt"))
+    line = shlex.join(ks.argv("encrypt"))
     for redirection in ("<&-", ">&- </dev/null", ">/dev/full </dev/null"):
         done = subprocess.run(
             ["sh", "-c", f"{line} {redirection}"],

@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -233,7 +234,7 @@ def test_what_was_cut_is_marked_in_ascii_where_the_terminal_has_nothing_else(ks:
 def test_a_reader_that_goes_away_ends_the_command_without_noise(ks: Commands) -> None:
     (ks.folder / "many.env").write_text("".join(f"NAME_{number}=value\n" for number in range(3_000)))
     ks.good("env", "import", "many.env")
-    line = " ".join(ks.argv("list"))
+    line = shlex.join(ks.argv("list"))
     done = subprocess.run(
         ["bash", "-c", f"{line} | head -1; exit ${{PIPESTATUS[0]}}"],
         cwd=ks.folder, env=environment(), capture_output=True, timeout=60, check=False,
