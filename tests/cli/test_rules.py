@@ -223,6 +223,16 @@ def test_a_table_fits_its_terminal(ks: Commands, width: int) -> None:
     assert "VERSION" in shown.screen or width < 50
 
 
+@pytest.mark.parametrize("noun", ["keys", "sessions"])
+def test_what_the_next_command_needs_stands_whole_on_a_terminal_of_80_columns(ks: Commands, noun: str) -> None:
+    ks.good("keys", "rotate")
+    ids = [each["id"] for each in ks.good(noun, "list", "--json").document[noun]]
+    assert ids
+    shown = ks.terminal(noun, "list", width=80, env={"NO_COLOR": "1"})
+    assert set(ids) <= set(shown.screen.split())
+    assert max(len(line) for line in shown.screen.splitlines()) <= 80
+
+
 def test_what_was_cut_is_marked_in_ascii_where_the_terminal_has_nothing_else(ks: Commands) -> None:
     ks.good("set", "a" * 100, "--tag", "who=Žofie", input="x")
     plain = ks.terminal("list", width=60, env={"PYTHONIOENCODING": "ascii"})

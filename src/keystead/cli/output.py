@@ -16,6 +16,7 @@ from keystead.clock import format_duration
 from keystead.errors import FileUnavailable
 
 _GAP: Final = 2
+_NARROW: Final = 7
 _NARROWEST: Final = 6
 
 
@@ -78,8 +79,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _fitted(widths: list[int]) -> list[int]:
-    """The widths, the widest made narrower until a line fits the terminal."""
+    """The widths, the widest made narrower until a line fits the terminal.
+
+    The first column is what the next command is given, and no good when cut: the others give way before it.
+    """
     room = shutil.get_terminal_size().columns - _GAP * (len(widths) - 1)
+    first, *others = widths
+    while first + sum(others) > room and max(others, default=0) > _NARROW:
+        others[others.index(max(others))] -= 1
+    widths = [first, *others]
     while sum(widths) > room and max(widths) > _NARROWEST:
         widths[widths.index(max(widths))] -= 1
     return widths
