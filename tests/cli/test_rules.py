@@ -167,6 +167,18 @@ def test_what_people_type_by_habit_works(bare: Commands, alias: str) -> None:
     assert ALIASES[alias] in HOMES
 
 
+def test_a_kv_in_front_is_passed_over(ks: Commands) -> None:
+    ks.good("kv", "put", "A", input="x")
+    assert ks.good("kv", "get", "A").text == "x"
+    refused = ks("kv", "put", "A", CANARY)
+    assert refused.code == 2
+    assert CANARY not in refused.err
+    for words in (["kv"], ["kv", "kv", "get"], ["kv", "nonsense"]):
+        done = ks(*words)
+        assert done.code == 2
+        assert "there is no command" in done.err
+
+
 def test_every_answer_as_json_is_one_document_with_its_schema(ks: Commands) -> None:
     ks.good("set", "A", input="x")
     for words in (

@@ -49,6 +49,8 @@ ALIASES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 VERB_ALIASES: Final[Mapping[str, str]] = MappingProxyType({"ls": "list", "rm": "remove", "delete": "remove"})
+_HABIT: Final = "kv"
+"""What people of other tools put before `get` and `put`."""
 _SHOWN: Final = 40
 
 
@@ -85,6 +87,13 @@ class Commands(Verbs):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The names in the order of the table."""
         return list(HOMES)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the first argument, a `kv` in front of it passed over; a hint where there is none."""
+        passed_over = args[0] == _HABIT and len(args) > 1 and not args[1].startswith("-")
+        return super().resolve_command(ctx, args[1:] if passed_over else args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         """The command of a name or alias."""
