@@ -146,6 +146,26 @@ def test_expired_secrets_are_left_out_with_a_word(ks: Commands) -> None:
     assert ks("run", "--only", "OLD", "--", "true").code == 9
 
 
+def test_secrets_that_went_with_their_data_key_are_listed_as_destroyed_and_left_out_with_a_word(ks: Commands) -> None:
+    ks.good("set", "GONE", input="x")
+    old = ks.good("keys", "list", "--json").document["keys"][0]["id"]
+    ks.good("keys", "rotate")
+    ks.good("set", "NEW", input="y")
+    ks.good("keys", "destroy", old, "--yes")
+    assert [line.split("\t")[0::3] for line in ks.good("list").text.splitlines()] == [
+        ["GONE", "destroyed"],
+        ["NEW", "live"],
+    ]
+    done = ks.good("run", "--", sys.executable, "-c", SHOW)
+    assert "GONE" not in json.loads(done.out)
+    assert "GONE" in done.err
+    refused = ks("run", "--only", "GONE", "--", "true")
+    assert refused.code == 3
+    assert "keystead set GONE" in refused.err
+    ks.good("set", "GONE", input="new")
+    assert ks.good("list", "GONE").text.split("\t")[3] == "live"
+
+
 def test_bytes_that_no_variable_can_hold_are_an_error(ks: Commands) -> None:
     ks.good("set", "BLOB", "--bytes", input=b"a\0b")
     refused = ks("run", "--", "true")

@@ -62,7 +62,7 @@ def run(ctx: click.Context, words: tuple[str, ...], only: str | None, before: st
         variables = _variables(names, "" if whole_names else folder, before)
         secrets = _values(kms, variables)
     if left_out:
-        context.say(f"note: left out, because expired: {', '.join(left_out)}")
+        context.say(f"note: left out, because expired or destroyed: {', '.join(left_out)}")
     if not secrets:
         context.say("note: there is no secret to hand on")
     if any(len(value) >= _NOTICEABLE and value in argument for value in secrets.values() for argument in command[1:]):
@@ -86,20 +86,20 @@ def _split(child: tuple[str, ...] | None, words: tuple[str, ...]) -> tuple[list[
 
 
 def _chosen(kms: KMSService, folder: str, only: str | None) -> tuple[list[str], list[str]]:
-    """The secrets to hand on, and those that are left out because they expired."""
+    """The secrets to hand on, and those that are left out because they expired or were destroyed."""
     if only is not None:
         wanted = [name.strip() for name in only.split(",")]
         return [name if name.startswith(folder) else folder + name for name in wanted], []
     names: list[str] = []
-    expired: list[str] = []
+    ended: list[str] = []
     after = None
     while True:
         page = kms.list_secrets(folder, limit=_PAGE, after=after)
         for item in page.items:
-            (expired if item.expired else names).append(item.name)
+            (ended if item.expired or item.destroyed else names).append(item.name)
         after = page.next
         if after is None:
-            return names, expired
+            return names, ended
 
 
 def _variables(names: list[str], folder: str, before: str) -> dict[str, str]:

@@ -74,7 +74,10 @@ class VersionRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SecretInfo:
-    """A secret without its value. Times are ms since the epoch, `ttl_ms` a length."""
+    """A secret without its value. Times are ms since the epoch, `ttl_ms` a length.
+
+    `destroyed`: nothing can be read, because the secret or the value of its current version was destroyed.
+    """
 
     name: str
     version: int
@@ -112,8 +115,8 @@ def tags_text(tags: Mapping[str, str]) -> str:
     return json.dumps(dict(sorted(tags.items())), separators=(",", ":"), ensure_ascii=True) if tags else "{}"
 
 
-def info(head: Head, now_ms: int) -> SecretInfo:
-    """What may be shown of a head."""
+def info(head: Head, now_ms: int, *, value_gone: bool = False) -> SecretInfo:
+    """What may be shown of a head; `value_gone`: the current version was destroyed, by itself or with its data key."""
     labels = head.where()
     ended = labels.previous_until_ms is not None and now_ms >= labels.previous_until_ms
     return SecretInfo(
@@ -128,7 +131,7 @@ def info(head: Head, now_ms: int) -> SecretInfo:
         None if ended else labels.previous,
         is_expired(head.expires_ms, now_ms),
         head.deleted_ms is not None,
-        head.destroyed_ms is not None,
+        value_gone or head.destroyed_ms is not None,
     )
 
 
@@ -212,4 +215,7 @@ def require_live(head: Head, row: VersionRow, now_ms: int) -> None:
             hint="restore a backup elsewhere and compare",
         )
     if row.ciphertext is None:
-        raise SecretDeleted(f"secret {head.name}#{row.version} was destroyed", hint=f"keystead history {head.name}")
+        raise SecretDeleted(
+            f"secret {head.name}#{row.version} was destroyed",
+            hint=f"keystead set {head.name} stores a new value",
+        )

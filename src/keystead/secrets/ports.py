@@ -44,8 +44,8 @@ class SecretRows(Protocol):
     def destroy_version(self, name: str, version: int, now_ms: int) -> None:
         """Overwrite the ciphertext of a version."""
 
-    def page(self, chosen: Filter, now_ms: int, limit: int, after: str | None) -> list[Head]:
-        """Up to `limit` heads in the order of names, from behind the name `after`."""
+    def page(self, chosen: Filter, now_ms: int, limit: int, after: str | None) -> list[tuple[Head, bool]]:
+        """Up to `limit` heads in the order of names, from behind the name `after`; and whether the value is gone."""
 
     def newly_expired(self, now_ms: int, limit: int) -> list[str]:
         """Names whose current version expired and was not recorded as such."""

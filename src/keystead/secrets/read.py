@@ -186,10 +186,10 @@ class SecretReader:
             check_name(after)
         with self.gate.read(session, "secret:list", f"secret/{chosen.prefix}*", "secrets_listed") as detail:
             now = self.clock.now_ms()
-            heads = self.rows().page(chosen, now, limit + 1, after)
-            items = [info(self.binder().check(head), now) for head in heads[:limit]]
+            found = self.rows().page(chosen, now, limit + 1, after)
+            items = [info(self.binder().check(head), now, value_gone=gone) for head, gone in found[:limit]]
             detail["count"] = len(items)
-            return items, items[-1].name if len(heads) > limit else None
+            return items, items[-1].name if len(found) > limit else None
 
     def history(
         self, session: Session, name: str, limit: int, after: str | None

@@ -21,6 +21,11 @@ _JOIN = (
     f"SELECT {_HEAD}, {_VERSION} FROM secrets s LEFT JOIN secret_versions v"
     " ON v.name = s.name AND v.version = s.current"
 )
+# typeof() reads the row's header alone, where any column behind a long ciphertext would read all its pages
+_VALUE_GONE = (
+    "EXISTS (SELECT 1 FROM secret_versions v WHERE v.name = s.name AND v.version = s.current"
+    " AND typeof(v.ciphertext) = 'null')"
+)
 _BATCH = 500
 _CURRENT = f"{_JOIN} WHERE s.name = ?"
 _ONE_HEAD = f"SELECT {_HEAD} FROM secrets s WHERE s.name = ?"
@@ -93,8 +98,8 @@ class SqliteSecrets:
             (now_ms, name, version),
         )
 
-    def page(self, chosen: Filter, now_ms: int, limit: int, after: str | None) -> list[Head]:
-        """Up to `limit` heads in the order of names, from behind the name `after`."""
+    def page(self, chosen: Filter, now_ms: int, limit: int, after: str | None) -> list[tuple[Head, bool]]:
+        """Up to `limit` heads in the order of names, from behind the name `after`; and whether the value is gone."""
         where = ["s.name > ?", "s.name >= ?", "s.name < ?"]
         values: list[Any] = [after or "", chosen.prefix, chosen.prefix + "\x7f"]
         where.append("(s.deleted_ms IS NOT NULL OR s.destroyed_ms IS NOT NULL)" if chosen.deleted else _PRESENT)
@@ -105,10 +110,10 @@ class SqliteSecrets:
             where.append("EXISTS (SELECT 1 FROM secret_tags t WHERE t.tag = ? AND t.value = ? AND t.name = s.name)")
             values += [tag, value]
         rows = self._connection.execute(
-            f"SELECT {_HEAD} FROM secrets s WHERE {' AND '.join(where)} ORDER BY s.name LIMIT ?",
+            f"SELECT {_HEAD}, {_VALUE_GONE} FROM secrets s WHERE {' AND '.join(where)} ORDER BY s.name LIMIT ?",
             (*values, limit),
         )
-        return [Head(*row) for row in rows]
+        return [(Head(*row[:_HEAD_LENGTH]), bool(row[_HEAD_LENGTH])) for row in rows]
 
     def newly_expired(self, now_ms: int, limit: int) -> list[str]:
         """Names whose current version expired and was not recorded as such."""
