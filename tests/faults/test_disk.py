@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -151,7 +153,8 @@ def test_a_store_opened_on_a_full_disk_reads_or_says_why_not(small_disk: Path) -
         with keystead.connect(small_disk / DATABASE, master_key=key) as store:
             assert value(store, OLD[0]) == "first"
     except OperatorError as error:
-        assert "full" in str(error) or "No space" in str(error)
+        assert "full" in error.why or "No space" in error.why
+        assert error.hint == "free some space"
 
 
 def test_a_file_that_may_not_grow_is_an_error_that_says_so(tmp_path: Path) -> None:
@@ -214,6 +217,7 @@ def test_a_read_only_store_is_refused_with_what_and_why(read_only: tuple[Path, s
     with pytest.raises((StoreUnavailable, AuditUnavailable, FileUnavailable)) as caught:
         keystead.connect(folder / DATABASE, master_key=key)
     assert str(folder) in str(caught.value)
+    assert "read-only" in caught.value.why or "may not" in caught.value.why
     assert caught.value.hint
 
 
@@ -224,3 +228,36 @@ def test_a_read_only_store_changes_nothing_on_its_disk(read_only: tuple[Path, st
         keystead.connect(folder / DATABASE, master_key=key)
     assert {path.name: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     assert KEPT
+
+
+# A store of another user
+
+
+@contextmanager
+def another_user() -> Iterator[None]:
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777])
+def test_a_store_of_another_user_is_refused_with_what_and_why(mode: int) -> None:
+    key = keystead.generate_master_key()
+    with tempfile.TemporaryDirectory() as name:  # not tmp_path: nobody else may enter the folders above that
+        folder = Path(name)
+        make_template(folder, key)
+        folder.chmod(mode)
+        with another_user(), pytest.raises(StoreUnavailable) as caught:
+            keystead.connect(folder / DATABASE, master_key=key)
+    assert str(folder / DATABASE) in caught.value.message
+    assert caught.value.why
+    assert "user" in caught.value.hint
+
+
+def test_a_path_that_no_file_can_have_is_refused_as_one(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="too long"):
+        keystead.connect(tmp_path / ("long" * 100) / DATABASE, master_key=keystead.generate_master_key())

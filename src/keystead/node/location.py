@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
-from keystead.errors import StoreNotFound, UsageError
+from keystead.errors import StoreNotFound, StoreUnavailable, UsageError
 
 FOLDER: Final = ".keystead"
 DATABASE: Final = "keystead.db"
@@ -35,6 +35,24 @@ class Location(NamedTuple):
             return self.folder / "shred-keys"
         return self.database.with_name(self.database.name + ".shred-keys")
 
+    def stored_bytes(self) -> int:
+        """The size of the database's file; 0 where there is none.
+
+        Raises:
+            StoreUnavailable: this user may not look, or the path is none that can be.
+        """
+        try:
+            return self.database.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return 0
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not a path"
+        raise StoreUnavailable(
+            f"cannot look at {self.database}",
+            why=why,
+            hint="check the path, the owner and mode of its folders, and which user runs this",
+        )
+
 
 def in_folder(folder: Path, environment: Mapping[str, str], *, explicit: bool) -> Location:
     """The store of a `.keystead/` folder."""
@@ -55,7 +73,7 @@ def locate(url: str | Path | None, environment: Mapping[str, str], here: Path) -
     if named is not None:
         path = _path(named)
         path = path if path.is_absolute() else here / path
-        if path.is_dir() or path.name == FOLDER:
+        if _is_folder(path) or path.name == FOLDER:
             return in_folder(path, environment, explicit=True)
         folder = path.parent.absolute()
         database = path.absolute()
@@ -64,13 +82,20 @@ def locate(url: str | Path | None, environment: Mapping[str, str], here: Path) -
     looked_at = []
     for folder in (here.absolute(), *here.absolute().parents):
         looked_at.append(str(folder))
-        if (folder / FOLDER).is_dir():
+        if _is_folder(folder / FOLDER):
             return in_folder(folder / FOLDER, environment, explicit=False)
     raise StoreNotFound(
         f"no {FOLDER}/ in {looked_at[0]} or any folder above it",
         looked_at=tuple(looked_at),
         hint="keystead init makes one here; or name a store by its url or in KEYSTEAD_URL",
     )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # told by `stored_bytes`, where the store itself is looked for
+        return False
 
 
 def _audit(environment: Mapping[str, str], default: Path) -> Path:

@@ -115,7 +115,7 @@ def _find(how: Opening, variables: Mapping[str, str], location: Location) -> Fou
 
 def is_missing(location: Location, clock: Clock) -> bool:
     """Whether there is no store yet: no file, or one that was never finished."""
-    if not location.database.exists() or location.database.stat().st_size == 0:
+    if location.stored_bytes() == 0:
         return True
     store = SqliteStore(location.database, clock)
     try:
@@ -306,7 +306,9 @@ def prepare_folder(location: Location) -> None:
         elif not location.folder.is_dir():
             raise StoreUnavailable(f"the folder {location.folder} does not exist", hint="make it, or check the path")
     except OSError as error:
-        raise StoreUnavailable(f"cannot make {location.folder}", why=error.strerror or "") from None
+        raise StoreUnavailable(
+            f"cannot make {location.folder}", why=error.strerror or "", hint="check owner and disk, or choose another"
+        ) from None
 
 
 __all__ = ["Opening", "create_node", "is_missing", "open_node", "prepare_folder"]

@@ -112,6 +112,6 @@ def follow_log(url: str | Path | None, count: int, stop: threading.Event | None 
 
 def _present(url: str | Path | None) -> Location:
     location = locate(url, environment(), Path.cwd())
-    if not location.database.exists():
+    if location.stored_bytes() == 0:
         raise StoreNotFound(f"there is no store at {location.database}", hint="check the path, or keystead init")
     return location

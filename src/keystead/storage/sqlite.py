@@ -21,6 +21,7 @@ from weakref import WeakSet
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.errors import OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnavailable
+from keystead.storage.hindrance import hindrance_to
 
 Transaction = sqlite3.Connection
 """What `write` gives, for rooms that only hand it on."""
@@ -220,6 +221,9 @@ class SqliteStore:
             damage = StoreUnavailable(f"{where} is damaged or no database", why=text, hint="restore a backup elsewhere")
             damage.damaged = True
             return damage
+        if hindrance := hindrance_to(where):
+            why, hint = hindrance
+            return StoreUnavailable(f"cannot write to {where}", why=f"{why} ({text})", hint=hint)
         return StoreUnavailable(f"the store {where} does not answer", why=text, hint="check the disk and the file")
 
     def check_present(self) -> None:
