@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import keystead
 from keystead.node import ticker
 from keystead.services.connection import Connection
 from keystead.storage import sqlite
+from keystead.storage.snapshot import describe, take_snapshot
 
 ALARM_SECONDS = 20
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
@@ -149,6 +150,53 @@ def busy(store: Connection, number: int, _file: str) -> Iterator[Any]:
             thread.join()
 
 
+def short_lived(store: Connection, number: int, _file: str) -> Iterator[Any]:
+    """Fork while threads come, read once and go, their connections with them, and others open stores and close them."""
+    other = store.kms.node.location.database.with_name("other.db")
+
+    def read_once() -> None:
+        thread = threading.Thread(target=lambda: store.kms.get_secret("SHARED"))
+        thread.start()
+        thread.join()
+
+    def open_once() -> None:
+        keystead.connect(other, master_key=sys.argv[3]).close()
+
+    yield from _forks_beside([read_once, read_once, open_once], store, number)
+
+
+def copying(store: Connection, number: int, _file: str) -> Iterator[Any]:
+    """Fork while another thread makes the image that a backup holds."""
+    node = store.kms.node
+    store.kms.store_secrets({f"FILLING_{number}": "v" * 500 for number in range(200)})
+
+    def copy_once() -> None:
+        image = take_snapshot(node.store)
+        with node.store.undivided():
+            describe(image)
+
+    yield from _forks_beside([copy_once], store, number)
+
+
+def _forks_beside(work: list[Callable[[], None]], store: Connection, number: int) -> Iterator[Any]:
+    stopping = threading.Event()
+
+    def again(once: Callable[[], None]) -> None:
+        while not stopping.is_set():
+            once()
+
+    threads = [threading.Thread(target=again, args=(once,)) for once in work]
+    for thread in threads:
+        thread.start()
+    try:
+        for turn in range(number):
+            yield in_child(lambda turn=turn: use_everything(store, f"child_{turn}"))
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
+
+
 def nonces(store: Connection, number: int, file: str) -> Iterator[Any]:
     """Encrypt so many times in each of four processes, all forked of one that has encrypted before; salts and nonces
     go to `FILE.N`, 28 bytes a message."""
@@ -194,7 +242,7 @@ def ivs(store: Connection, number: int, file: str) -> Iterator[Any]:
     yield [os.waitpid(pid, 0)[1] for pid in pids]
 
 
-MODES = {mode.__name__: mode for mode in (uses, grandchildren, locks, busy, nonces, salts, ivs)}
+MODES = {mode.__name__: mode for mode in (uses, grandchildren, locks, busy, short_lived, copying, nonces, salts, ivs)}
 
 
 def main(mode: str, database: str, key: str, number: str = "4", file: str = "") -> None:

@@ -70,6 +70,15 @@ def test_children_forked_while_threads_use_the_store_do_everything(tmp_path: Pat
     check_after(tmp_path / "app.db")
 
 
+@pytest.mark.parametrize("beside", ["short_lived", "copying"])
+def test_children_forked_beside_connections_that_end_and_copies_for_backups_do_everything(
+    tmp_path: Path, beside: str
+) -> None:
+    """T44: closing a connection and copying a store go through SQLite's locks too."""
+    assert driven(tmp_path / "app.db", beside, 40) == [0] * 40
+    check_after(tmp_path / "app.db")
+
+
 def test_the_records_of_a_child_name_the_child(tmp_path: Path) -> None:
     driven(tmp_path / "app.db", "uses", 3)
     log = b"".join(path.read_bytes() for path in (tmp_path / "app.db.audit").rglob("*.jsonl")).decode()

@@ -132,16 +132,18 @@ class _Snapshot:
         while True:
             noted = self._note()
             snapshot = take_snapshot(node.store)
-            content = describe(snapshot)
+            with node.store.undivided():
+                content = describe(snapshot)
             if not same(root_check(node.root.root()), content.row.root_check):
                 raise replaced()
             # Another process may have rotated the data key in between.
             if not self.listed or content.wrapped() <= noted:
                 break
         if self._known.shred_keys is not None:
-            snapshot, _ = with_data_keys(
-                snapshot, lambda record: under_shred_key(record, node.root, self._shred_keys), node.clock.now_ms()
-            )
+            with node.store.undivided():
+                snapshot, _ = with_data_keys(
+                    snapshot, lambda record: under_shred_key(record, node.root, self._shred_keys), node.clock.now_ms()
+                )
         return snapshot, content
 
     def _note(self) -> set[bytes]:
@@ -234,7 +236,8 @@ def restore_backup(
     with ExitStack() as done:
         with _failures_recorded(node, session):
             require_empty(node)
-            backup = read_backup(source, passphrase)
+            with node.store.undivided():
+                backup = read_backup(source, passphrase)
             done.callback(backup.root.seal)
             report = _report(backup.content, backup.created_ms, backup.size, backup.shreddable)
             if backup.shreddable:
@@ -271,10 +274,11 @@ def _unshredded(node: Node, backup: Backup, report: BackupReport, shred_keys: Pa
         )
     folder, now = ShredKeyFolder(shred_keys), node.clock.now_ms()
     folder.require_of(backup.content.row.store_id)
-    backup.snapshot, versions = with_data_keys(
-        backup.snapshot, lambda record: under_root_key(record, backup.root, folder, now), now
-    )
-    gone = len(backup.content.wrapped() - describe(backup.snapshot).wrapped())
+    with node.store.undivided():
+        backup.snapshot, versions = with_data_keys(
+            backup.snapshot, lambda record: under_root_key(record, backup.root, folder, now), now
+        )
+        gone = len(backup.content.wrapped() - describe(backup.snapshot).wrapped())
     return replace(report, destroyed_keys=gone, destroyed_versions=versions)
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def survive_forks(node: Node) -> None:
     """Let the node be usable on both sides of any later fork, for as long as it is open.
 
-    A fork copies one thread and all memory, SQLite's included. So it waits, a bounded time, for the background thread
-    and for a write of another thread to end; a transaction that was copied half done would lock the child out for ever.
+    A fork copies one thread and all memory. So it waits, a bounded time, for what the background thread is doing; the
+    store waits in the same way for other threads inside SQLite (`keystead.storage.forks`).
     """
     reference = weakref.ref(node)
     os.register_at_fork(
@@ -35,14 +35,12 @@ def _on(reference: weakref.ref[Node], do: Callable[[Node], None]) -> Callable[[]
 
 
 def _hold(node: Node) -> None:
-    # In the order in which the background thread takes them.
+    # Registered after the store's, and so called before: the background thread may need the store to come to an end.
     if not node.closed:
         node.ticker.hold()
-        node.store.hold()
 
 
 def _let_go(node: Node) -> None:
-    node.store.let_go()
     node.ticker.let_go()
 
 

@@ -52,7 +52,7 @@ def _in_memory() -> sqlite3.Connection:
 
 def take_snapshot(store: SqliteStore) -> bytes:
     """A consistent image of the database, also while others write; it holds no free page's former content."""
-    with store.translated(), closing(_in_memory()) as copy:
+    with store.translated(), store.undivided(), closing(_in_memory()) as copy:
         store.read().backup(copy)
         copy.execute("DELETE FROM audit_outbox")
         copy.execute("DELETE FROM key_slots")

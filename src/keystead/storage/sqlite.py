@@ -15,17 +15,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from weakref import WeakSet
 
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.errors import OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnavailable
+from keystead.storage.forks import hold_during_forks
 from keystead.storage.hindrance import hindrance_to
 
 Transaction = sqlite3.Connection
 """What `write` gives, for rooms that only hand it on."""
 
+C = TypeVar("C", bound=sqlite3.Connection)
 APPLICATION_ID: Final = 0x6B737464  # "kstd"
 BUSY_SECONDS: Final = 10.0
 # Readers wait for nobody in WAL mode, unless a process recovers the log after a crash or keeps the file for itself.
@@ -79,13 +81,14 @@ class _Reader(sqlite3.Connection):
 class _ClosedAtTheEnd:
     """Closes a connection when its thread ends; by itself it would wait for a garbage collection."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: _Reader) -> None:
         self._connection = connection
         self._pid = os.getpid()
 
     def __del__(self) -> None:
         if self._pid == os.getpid():
-            self._connection.close()
+            with self._connection.using:
+                self._connection.close()
 
 
 class SqliteStore:
@@ -100,6 +103,7 @@ class SqliteStore:
         self._idle = threading.Event()
         self._pid = os.getpid()
         self._connecting = threading.Lock()
+        self._copying = threading.Lock()
         self._readers: WeakSet[_Reader] = WeakSet()
         self._writer: sqlite3.Connection | None = None
         self._lock_fd = -1
@@ -108,6 +112,7 @@ class SqliteStore:
         self._abandoned: list[object] = []
         self._owner = 0
         self._held: list[threading.Lock] = []
+        hold_during_forks(self)
 
     def create_file(self) -> None:
         """Make the empty database file with mode 0600, whatever the umask; an existing file is left alone."""
@@ -124,11 +129,17 @@ class SqliteStore:
         """This thread's connection, in autocommit; for SELECT only. Its `execute` raises keystead's errors."""
         if self._pid != os.getpid():
             self._after_fork()
-        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
+        connection: _Reader | None = getattr(self._mine, "connection", None)
         if connection is None:
             connection = self._mine.connection = self._connect(_Reader, READ_BUSY_SECONDS)
             self._mine.end = _ClosedAtTheEnd(connection)
         return connection
+
+    @contextmanager
+    def undivided(self) -> Iterator[None]:
+        """Work in SQLite beside this store's connections, such as on a copy in memory; a fork waits for its end."""
+        with self._copying:
+            yield
 
     @contextmanager
     def write(self, *, operation_id: str = "") -> Iterator[sqlite3.Connection]:
@@ -163,7 +174,7 @@ class SqliteStore:
         self._owner = threading.get_ident()
         try:
             if self._writer is None:
-                self._writer = self._connect()
+                self._writer = self._connect(sqlite3.Connection, BUSY_SECONDS)
             yield self._writer
         finally:
             self._owner = 0
@@ -248,17 +259,15 @@ class SqliteStore:
             busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
-    def _connect(
-        self, kind: type[sqlite3.Connection] = sqlite3.Connection, wait: float | None = None
-    ) -> sqlite3.Connection:
+    def _connect(self, kind: type[C], wait: float) -> C:
         with self._connecting:
-            connection = self._connected(kind, BUSY_SECONDS if wait is None else wait)
+            connection = self._connected(kind, wait)
             if isinstance(connection, _Reader):
                 connection.meaning = self._meaning
                 self._readers.add(connection)
         return connection
 
-    def _connected(self, kind: type[sqlite3.Connection], wait: float) -> sqlite3.Connection:
+    def _connected(self, kind: type[C], wait: float) -> C:
         try:
             found = self.path.stat()
             if self._inode is None:
@@ -339,9 +348,16 @@ class SqliteStore:
         """
         if self._owner == threading.get_ident():
             return
-        for lock in (self._writing, self._connecting, *[reader.using for reader in self._readers]):
-            if lock.acquire(timeout=BUSY_SECONDS):
-                self._held.append(lock)
+        # A copy reads through a connection of its own, so it is waited for before connections are; and only once no
+        # thread can get another reader are all of them known.
+        for lock in (self._copying, self._writing, self._connecting):
+            self._hold(lock)
+        for reader in list(self._readers):
+            self._hold(reader.using)
+
+    def _hold(self, lock: threading.Lock) -> None:
+        if lock.acquire(timeout=BUSY_SECONDS):
+            self._held.append(lock)
 
     def let_go(self) -> None:
         """Let others in again."""
@@ -352,7 +368,7 @@ class SqliteStore:
         # An inherited connection must not even be closed here: that would touch what the parent still uses.
         self._abandoned += [*self._readers, self._writer]
         self._readers, self._writer, self._mine = WeakSet(), None, threading.local()
-        self._writing, self._connecting = threading.Lock(), threading.Lock()
+        self._writing, self._connecting, self._copying = threading.Lock(), threading.Lock(), threading.Lock()
         self._owner, self._held = 0, []
         self._lock_fd = -1
         self._pid = os.getpid()
@@ -362,9 +378,10 @@ class SqliteStore:
         if self._pid != os.getpid():
             self._after_fork()
             return
-        for connection in [*self._readers, self._writer]:
-            if connection is not None:
-                connection.close()
+        with self._connecting:
+            for connection in [*self._readers, self._writer]:
+                if connection is not None:
+                    connection.close()
         self._readers, self._writer, self._mine = WeakSet(), None, threading.local()
         self._inode = None
         if self._lock_fd >= 0:
