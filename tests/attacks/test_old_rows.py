@@ -63,13 +63,20 @@ def test_a_version_that_the_sweeper_destroyed_and_that_came_back_is_named(mine: 
     later = ManualClock(mine.clock_ms + 30 * DAY_MS)
     with put_back(mine, "secret_versions", "name = 'EXPIRED'"), mine.open(later) as store:
         store.kms.node.maintain()
-        assert [item.state for item in store.kms.list_versions("EXPIRED")] == ["destroyed"]
+        assert [item.state for item in store.kms.list_versions("EXPIRED").items] == ["destroyed"]
     assert problems(mine) == ["version 1 of secret/EXPIRED was destroyed or removed, and is in the store again"]
+
+
+def test_an_old_version_is_named_also_where_its_name_was_destroyed_and_stored_again(mine: Made) -> None:
+    with put_back(mine, "secret_versions", "name = 'ROTATED' AND version = 2"), mine.open() as store:
+        store.kms.destroy_secret("ROTATED")
+        store.kms.store_secret("ROTATED", "stored again")
+    assert problems(mine) == ["version 2 of secret/ROTATED was destroyed or removed, and is in the store again"]
 
 
 def test_a_destroyed_data_key_that_came_back_is_named(mine: Made) -> None:
     with put_back(mine, "data_keys", "key_id = (SELECT min(key_id) FROM data_keys)"), mine.open() as store:
-        former = store.kms.list_data_keys()[0].id
+        former = store.kms.list_data_keys().items[0].id
         store.kms.destroy_data_key(former)
     assert problems(mine) == [f"data-key/{former} was destroyed or removed, and is in the store again"]
 
@@ -138,7 +145,7 @@ def test_verifying_while_another_process_writes_finds_nothing(mine: Made) -> Non
         "    for turn in range(400):\n"
         "        store.kms.store_secret(f'BUSY_{turn % 7}', 'x' * turn or 'x')\n"
         "        if turn % 3 == 0: store.kms.destroy_secret(f'BUSY_{turn % 7}', version=store.kms.list_versions("
-        "f'BUSY_{turn % 7}')[-1].version)\n"
+        "f'BUSY_{turn % 7}').items[-1].version)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, mine.database, KEY], stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None

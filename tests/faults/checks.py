@@ -17,6 +17,7 @@ from keystead.audit.report import Report
 from keystead.audit.verify import verify
 from keystead.errors import SecretDeleted, SecretNotFound
 from keystead.services.connection import Connection
+from keystead.storage.content import SqliteContent
 
 DATABASE = "app.db"
 OLD = [f"OLD_{number}" for number in range(5)]
@@ -42,7 +43,8 @@ def audit_report(store: Connection) -> Report:
     """What verifying the log of an open store with its keys says."""
     node = store.kms.node
     keys = AuditKeys(*node.root.audit_keys())
-    return verify(node.location.audit, heads=node.audit_rows, outbox=node.audit_rows, keys=keys)
+    content = SqliteContent(node.store)
+    return verify(node.location.audit, heads=node.audit_rows, outbox=node.audit_rows, content=content, keys=keys)
 
 
 def integrity(folder: Path) -> list[str]:

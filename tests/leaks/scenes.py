@@ -150,11 +150,11 @@ def edited_rows(w: World) -> None:
 
 def data_keys(w: World) -> None:
     w.do("kms.store_secret", "A", w.text())
-    first = w.do("kms.list_data_keys")[0].id
+    first = w.do("kms.list_data_keys").items[0].id
     w.do("kms.rotate_data_key")
     for name in (first, "nowhere"):
         w.do("kms.affected_by_destroying", name)
-    for name in ("nowhere", first, first, w.do("kms.list_data_keys")[-1].id):
+    for name in ("nowhere", first, first, w.do("kms.list_data_keys").items[-1].id):
         w.do("kms.destroy_data_key", name)
 
 

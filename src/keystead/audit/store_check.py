@@ -28,6 +28,7 @@ class StoreCheck:
         self._excused = excused
         self._heads: dict[str, tuple[int, str]] = {}
         self._ended: set[tuple[str, int]] = set()
+        self._through: dict[str, int] = {}
         self._restored = False
 
     def read(self, folder: Path, pending: Sequence[OutboxRow]) -> None:
@@ -45,14 +46,16 @@ class StoreCheck:
             return
         record = Record.parse(content)
         head, version = record.detail.get("head"), record.detail.get("version", 0)
+        through = record.detail.get("through", 0)
         if record.outcome != Outcome.SUCCESS:
             return
         if record.event == Event.BACKUP_RESTORED:
             self._restored = True
         elif isinstance(head, str) and number > self._heads.get(record.target, (0, ""))[0]:
             self._heads[record.target] = (number, head)
-        if record.event in _ENDINGS and isinstance(version, int):
+        if record.event in _ENDINGS and isinstance(version, int) and isinstance(through, int):
             self._ended.add((record.target, version))
+            self._through[record.target] = max(through, self._through.get(record.target, 0))
 
     def problems(self, content: StoreContent, heads: dict[str, str]) -> Iterator[Problem]:
         """Where the store is otherwise; `heads` are the digests that it has for the targets of secrets."""
@@ -64,7 +67,8 @@ class StoreCheck:
         # The secrets of a restored backup are recorded in the log of the store that they come from.
         for target in () if self._restored else sorted(heads.keys() - self._heads.keys()):
             yield Problem("", f"{target} is in the store, and no change of it is recorded")
-        for target, version in sorted(self._ended):
+        ended = self._ended.union((name, one) for name, last in self._through.items() for one in range(1, last + 1))
+        for target, version in sorted(ended):
             if content.is_alive(target, version):
                 what = f"version {version} of {target}" if version else target
                 yield Problem("", f"{what} was destroyed or removed, and is in the store again")

@@ -129,8 +129,7 @@ class SecretWriter:
             for row in wanted:
                 if row.ciphertext is not None:
                     rows.destroy_version(name, row.version, now)
-            if version is not None:
-                change.detail["version"] = version
+            change.detail["through" if version is None else "version"] = version or head.latest
             gone = {"destroyed_ms": now} if version is None else {}
             self._save(change, rows, head, updated_ms=now, **gone)
         self.changed([name])
