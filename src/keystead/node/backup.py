@@ -160,7 +160,7 @@ class _Snapshot:
                 SqliteBackups(connection).note(self._id, self._known, held)
                 return held
         except StoreUnavailable:
-            # On a full or read-only disk an ordinary backup to another is what is wanted most.
+            # On a full disk an ordinary backup to another is what is wanted most.
             if shreddable:
                 raise
             self.listed = False
