@@ -135,6 +135,15 @@ def test_a_store_elsewhere_is_named_before_or_behind_the_command(ks: Commands, t
     assert elsewhere("-s", "postgres://x", "get", "A").code == 2
 
 
+def test_the_folder_that_init_was_given_names_its_store(bare: Commands) -> None:
+    bare.good("init", "shop", "--no-recovery-kit")
+    key = (bare.folder / "shop" / ".keystead" / "master.key").read_text().strip()
+    # With a key given, a store that is named and missing would be made.
+    bare.good("-s", "shop", "set", "A", input="x", env={"KMS_MASTER_KEY": key})
+    assert bare.good("get", "A", env={"KEYSTEAD_URL": "sqlite:///shop/"}).text == "x"
+    assert [path.name for path in (bare.folder / "shop").iterdir()] == [".keystead"]
+
+
 def test_a_store_that_is_made_because_it_was_named_is_announced(bare: Commands) -> None:
     key = bare.good("generate-master-key").text.strip().partition("=")[2]
     done = bare.good("-s", "app.db", "set", "A", input="x", env={"KMS_MASTER_KEY": key})

@@ -63,7 +63,8 @@ def in_folder(folder: Path, environment: Mapping[str, str], *, explicit: bool) -
 def locate(url: str | Path | None, environment: Mapping[str, str], here: Path) -> Location:
     """The store that a url or path names; without one, KEYSTEAD_URL, else `.keystead/` in `here` or above it.
 
-    A url is `sqlite:///path` (four slashes: absolute), a plain path of a file, or one of a folder.
+    A url is `sqlite:///path` (four slashes: absolute), a plain path of a file, or one of a folder: a `.keystead/`, or
+    the one that holds it.
 
     Raises:
         StoreNotFound: nothing was named and no folder has a `.keystead/`.
@@ -73,6 +74,9 @@ def locate(url: str | Path | None, environment: Mapping[str, str], here: Path) -
     if named is not None:
         path = _path(named)
         path = path if path.is_absolute() else here / path
+        if _is_folder(path / FOLDER) and not (path / DATABASE).exists():
+            # The folder that was given to `init`: a second store beside its .keystead/ is what nobody means.
+            path = path / FOLDER
         if _is_folder(path) or path.name == FOLDER:
             return in_folder(path, environment, explicit=True)
         folder = path.parent.absolute()
