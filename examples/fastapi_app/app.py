@@ -71,7 +71,9 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
 
 
 def _told(error: KeysteadError) -> str:
-    return f"the application cannot start: {error.message}\n  why   {error.why}\n  next  {error.hint}"
+    lines = [("why", error.why), ("next", error.hint)]
+    told = "".join(f"\n  {label:<5} {text}" for label, text in lines if text)
+    return f"the application cannot start: {error.message}{told}"
 
 
 app = FastAPI(title="keystead example", lifespan=lifespan)

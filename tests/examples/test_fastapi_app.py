@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -237,3 +239,36 @@ def test_sigterm_ends_it_in_order_and_closes_the_audit_log(tmp_path: Path) -> No
     report = verify(tmp_path / "app.db.audit")
     assert report.ok
     assert {chain.status for chain in report.chains} == {ChainStatus.CLOSED}
+
+
+def test_what_its_page_says_to_type_works(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("the page calls it with curl")
+    page = (EXAMPLES / "fastapi_app" / "__init__.py").read_text("utf-8")
+    typed = [line.removeprefix("    ") for line in page.splitlines() if line.startswith("    ")]
+    starts = next(at for at, line in enumerate(typed) if "uvicorn" in line)
+    logged_in = next(at for at, line in enumerate(typed) if "ACCESS_TOKEN" in line)
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    variables = environment(tmp_path, "")
+    del variables["KMS_MASTER_KEY"], variables["KEYSTEAD_URL"]
+
+    def shell(*lines: str) -> str:
+        command = ["sh", "-ec", "\n".join(lines)]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    # On a terminal `init` shows the recovery kit; here is none.
+    shell(*(line.replace("keystead init", "keystead init --no-recovery-kit") for line in typed[:starts]))
+    assert typed[starts] == "python -m uvicorn --app-dir examples fastapi_app.app:app"
+    with WebApplication(tmp_path, variables) as web:
+        calls = [line.replace("localhost:8000", f"127.0.0.1:{web.port}") for line in typed[starts + 1 :]]
+        calls = [line.replace("curl", "curl --fail --silent --noproxy '*'", 1) for line in calls]
+        before, after = calls[: logged_in - starts - 1], calls[logged_in - starts - 1 :]
+        token = re.findall(r'"access_token":"([^"]+)"', shell(*before))[0]
+        told = shell(before[0], *(line.replace("ACCESS_TOKEN", token) for line in after))
+    assert '"legal winner thank"' in told
+    assert '"users":1' in told
