@@ -86,6 +86,10 @@ def test_a_fresh_environment_is_left_alone_and_a_changed_one_is_not(bare: Path, 
     summed = subprocess.run(["cksum"], input=made_from, capture_output=True, check=True).stdout
     (venv / ".set-up-run").write_bytes(summed)
     assert set_up(bare, venv).returncode == 0
+    assert set_up(bare, venv, PYTHON=sys.executable).returncode == 0
+    other = set_up(bare, venv, PYTHON="python3.99")
+    assert other.returncode == 1
+    assert "PYTHON=python3.99 is not there" in other.stderr
     (venv / ".set-up-run").write_text("another\n")
     (venv / "bin" / "python").unlink()
     assert set_up(bare, venv).returncode == 1
