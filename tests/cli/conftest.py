@@ -157,7 +157,7 @@ class Commands:
     def terminal(
         self,
         *words: str,
-        answers: Sequence[tuple[str, str]] = (),
+        answers: Sequence[tuple[str, str | bytes]] = (),
         env: Mapping[str, str] | None = None,
         width: int = 100,
         stdout: int | None = None,
@@ -192,7 +192,8 @@ class Commands:
                 screen += part.decode(errors="replace")
             if waiting and waiting[0][0] in screen[seen:]:
                 seen = len(screen)
-                os.write(leader, waiting.pop(0)[1].encode() + b"\n")
+                answer = waiting.pop(0)[1]
+                os.write(leader, (answer if isinstance(answer, bytes) else answer.encode()) + b"\n")
         os.close(leader)
         code = process.wait(timeout=PATIENCE)
         assert "Traceback" not in screen

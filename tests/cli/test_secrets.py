@@ -81,6 +81,14 @@ def test_a_value_is_asked_for_twice_on_a_terminal_and_never_shown(ks: Commands) 
     assert ks.good("get", "TYPED").text == CANARY
 
 
+def test_what_is_typed_in_another_encoding_is_refused_in_words(ks: Commands) -> None:
+    shown = ks.terminal("set", "A", answers=[("Value of A", b"caf\xe9")], env={"LC_ALL": "C.UTF-8"})
+    assert shown.code == 2
+    assert "encoding of this terminal" in shown.screen
+    assert "xe9" not in shown.screen
+    assert ks("get", "A").code == 3
+
+
 def test_get_on_a_terminal_says_that_the_value_is_in_the_scrollback(ks: Commands) -> None:
     ks.good("set", "A", input="shown")
     shown = ks.terminal("get", "A")

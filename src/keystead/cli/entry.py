@@ -40,7 +40,7 @@ def value(what: str, *, from_file: str | None, keep_newline: bool, as_bytes: boo
     if from_file not in (None, STDIN):
         data = read_file(Path(str(from_file)), VALUE_LIMIT)
     elif from_file is None and output.is_terminal(sys.stdin):
-        text = str(click.prompt(what, hide_input=True, confirmation_prompt=True, err=True))
+        text = hidden(what, confirm=True)
         return text.encode() if as_bytes else text
     else:
         data = stdin().read(VALUE_LIMIT)
@@ -53,6 +53,22 @@ def value(what: str, *, from_file: str | None, keep_newline: bool, as_bytes: boo
     except UnicodeDecodeError:
         pass  # raised below, outside: the error of the codec holds the value
     raise UsageError("the value is not UTF-8 text", hint="give --bytes to store it as bytes")
+
+
+def hidden(what: str, *, confirm: bool) -> str:
+    """What is typed at a terminal, unseen; with `confirm` twice.
+
+    Raises:
+        UsageError: it is not text in the terminal's encoding.
+    """
+    try:
+        return str(click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
+    except UnicodeDecodeError:
+        pass  # raised below, outside: the error of the codec holds what was typed
+    raise UsageError(
+        "what was typed is not text in the encoding of this terminal",
+        hint="check LANG and LC_ALL, or give it in a file or on stdin",
+    )
 
 
 def read_file(path: Path, limit: int) -> bytes:
@@ -99,7 +115,7 @@ def passphrase(what: str, *, file: str | None, descriptor: int | None = None, co
             f"there is no terminal to ask for the passphrase of {what}",
             hint="give --passphrase-file FILE or --passphrase-fd N",
         )
-    return str(click.prompt(f"Passphrase of {what}", hide_input=True, confirmation_prompt=confirm, err=True))
+    return hidden(f"Passphrase of {what}", confirm=confirm)
 
 
 def _read_all(descriptor: int) -> bytes:
@@ -126,7 +142,7 @@ def passphrase_prompt() -> Callable[[], str] | None:
 
     def ask() -> str:
         if not answers:
-            answers.append(str(click.prompt("Passphrase of the store", hide_input=True, err=True)))
+            answers.append(hidden("Passphrase of the store", confirm=False))
         return answers[0]
 
     return ask
