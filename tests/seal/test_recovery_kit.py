@@ -48,6 +48,10 @@ def test_the_document_says_whose_it_is_and_what_to_do() -> None:
     assert text.isascii()
 
 
+def test_the_document_fits_a_terminal_of_80_columns() -> None:
+    assert max(len(line) for line in document().splitlines()) < 80
+
+
 def test_the_document_and_its_lines_alone_give_the_same_kit() -> None:
     assert read(document()) == read("\n".join(kit().code())) == KEY
     assert parse_recovery_kit(document()).store_id == "store_a"

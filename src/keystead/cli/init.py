@@ -107,8 +107,8 @@ def _tell_new(context: Context, made: NewStore) -> None:
     else:
         lines = [("store", str(made.database)), ("key", made.key_source)]
         if made.beside:
-            lines.append(("", "it lies beside the data, which is fine for a trial; for more, move it to another place"))
-            lines.append(("", "and name that in KMS_MASTER_KEY_FILE"))
+            lines.append(("", "it lies beside the data, which is fine for a trial; for more,"))
+            lines.append(("", "move it to another place and name that in KMS_MASTER_KEY_FILE"))
         if kit_file is not None:
             lines.append(("recovery", f"{kit_file}: move it off this machine"))
         elif made.kit is None:
