@@ -115,11 +115,14 @@ def test_the_tail_shows_what_happened_without_a_key(ks: Commands) -> None:
     text = ks.good("audit", "tail", "-n", "50").text
     assert re.search(r"secret_stored secret/A local:\w+", text)
     assert re.search(r"secret_retrieved FAILED secret/NOWHERE", text)
+    assert re.search(r"link=[0-9a-f]{16}\.\.\. ", text)  # as docs/audit.md shows it
+    assert not re.search(r"[0-9a-f]{64}", text)
     assert len(ks.good("audit", "tail", "-n", "2").text.splitlines()) == 2
     document = ks.good("audit", "tail", "-n", "50", "--json").document
     assert "secret_stored" in [record["event"] for record in document["records"]]
     lines = ks.good("audit", "tail", "-n", "3", "--jsonl").text.splitlines()
     assert all(json.loads(line)["event"] for line in lines)
+    assert re.search(r'"link": "[0-9a-f]{64}"', lines[-1])
 
 
 def test_following_shows_each_record_once_as_it_comes(ks: Commands) -> None:

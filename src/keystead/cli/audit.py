@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from keystead.audit.report import ChainReport, Report
 
 _LONG = ("mac", "signature", "frontier")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @click.group(cls=Verbs)
@@ -50,11 +52,15 @@ def _fields(item: LogEntry) -> dict[str, Any]:
 
 def _line(item: LogEntry) -> str:
     record = item.record
-    detail = (f"{name}={value}" for name, value in record.detail.items() if name not in _LONG)
+    detail = (f"{name}={_DIGEST.sub(_begun, str(value))}" for name, value in record.detail.items() if name not in _LONG)
     parts = [output.moment(record.time_ms), record.event, record.target, record.principal, *detail]
     if record.outcome != "success":
         parts.insert(2, record.outcome.upper())
     return "".join(character if character.isprintable() else "?" for character in " ".join(parts))
+
+
+def _begun(digest: re.Match[str]) -> str:
+    return f"{digest[0][:16]}..."
 
 
 @audit.command("verify")
