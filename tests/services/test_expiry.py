@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.services.conftest import DAY_MS, Open, recorded, within
 
 from keystead.errors import SecretExpired, SecretNotFound, UsageError
+from keystead.node import ticker
 from keystead.node.settings import Settings
 from keystead.secrets.labels import KEEP
 from keystead.services.connection import Connection
@@ -203,3 +205,60 @@ def test_the_status_counts_what_expired_and_lists_tell_it(store: Connection, clo
     assert [info.name for info in kms.list_secrets(expired=True).items] == ["A"]
     assert [info.name for info in kms.list_secrets(expired=False).items] == ["B"]
     assert [info.expired for info in kms.list_secrets().items] == [True, False]
+
+
+def test_a_record_that_was_edited_stops_the_sweeper_for_no_other_secret_and_is_told_once(
+    kms: KMSService, clock: ManualClock, path: Path
+) -> None:
+    for name in ("API_KEY", "A_BAD", "V_BAD", "Z_BAD"):
+        kms.store_secret(name, "x", ttl="1h")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE secrets SET ttl_ms = 7 WHERE name = 'A_BAD'")
+        connection.execute("UPDATE secrets SET labels = x'00' WHERE name = 'Z_BAD'")
+        connection.execute("UPDATE secret_versions SET encoding = x'00' WHERE name = 'V_BAD'")
+        connection.commit()
+    events = recorded(kms)
+    clock.advance(3_600_000)
+    kms.node.maintain()
+    failed = [("secret_expired", f"secret/{name}", "failed") for name in ("A_BAD", "Z_BAD")]
+    assert sorted(events) == sorted([EXPIRED, ("secret_expired", "secret/V_BAD", "success"), *failed])
+    clock.advance(7 * DAY_MS)
+    kms.node.maintain()
+    kms.node.maintain()
+    assert events[4:] == [DESTROYED, ("secret_destroyed", "secret/V_BAD", "failed")]
+    assert bytes_of(path) == [False, True, True, True]
+
+
+def test_a_record_that_was_edited_does_not_keep_the_data_key_from_rotating(
+    opened: Open, clock: ManualClock, path: Path
+) -> None:
+    kms = opened(settings=Settings(data_key_max_age_ms=DAY_MS, sweep_interval_ms=DAY_MS * 999)).kms
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE secrets SET ttl_ms = 7")
+        connection.commit()
+    clock.advance(2 * DAY_MS)
+    kms.node.maintain()
+    assert [key.state for key in kms.list_data_keys().items] == ["deactivated", "active"]
+
+
+def test_the_timer_works_also_where_nothing_else_is_done(
+    opened: Open, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ticker, "TICK_SECONDS", 0.01)
+    kms = opened(settings=Settings(sweep_interval_ms=1000)).kms
+    events = recorded(kms)
+    kms.store_secret("API_KEY", "x", ttl="10h")
+    clock.advance(6_000)
+    time.sleep(0.5)  # by then the thread has nothing to do
+    clock.advance(36_000_000)
+    assert within(lambda: EXPIRED in events)
+
+
+def test_opening_a_store_begins_with_what_is_due_so_that_short_lived_processes_sweep_too(
+    opened: Open, clock: ManualClock, path: Path
+) -> None:
+    opened().kms.store_secret("API_KEY", "x", ttl="1h")
+    clock.advance(3_600_000 + 7 * DAY_MS)
+    opened()
+    assert within(lambda: bytes_of(path) == [False])

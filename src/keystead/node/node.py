@@ -83,7 +83,7 @@ class Node:
         self._swept_at = clock.now_ms()
         self.closed = False
         self.opened_slot: Slot | None = None
-        self.ticker = Ticker(self._tick, self._background_failed)
+        self.ticker = Ticker(self._tick, self._background_failed, settings.sweep_interval_ms / 1000)
         self.recorder = Recorder(self.journal, self.name, clock, self.ticker.wake)
         self.system = Session.start(Principal("system", "node"), clock.now_ms())
         self.ring = KeyRing(root, lambda: SqliteDataKeys(self.store.read()))

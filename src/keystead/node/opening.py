@@ -25,6 +25,7 @@ from keystead.errors import (
     StoreUnavailable,
 )
 from keystead.gate import Entry
+from keystead.keys.lifecycle import KeyState
 from keystead.node.location import Location, locate
 from keystead.node.node import Files, Node, new_operation_id
 from keystead.node.recorder import Recorder, node_name
@@ -195,13 +196,22 @@ def _settle(node: Node, how: Opening) -> None:
         node.ring.reload()
         node.refresh()
         node.system_record("kms_initialized", "store", slot=node.opened_slot.id if node.opened_slot else "")
-        if any(record.state.value == "scrubbing" for record in node.ring.records()):
+        if _is_something_due(node):
             node.ticker.soon(node.maintain)
     except BaseException as error:
         if isinstance(error, KeysteadError):
             _record_failed_start(node.journal, node.clock, error)
         node.close()
         raise
+
+
+def _is_something_due(node: Node) -> bool:
+    """Whether there is background work: processes that live shorter than the timer's interval must do theirs too."""
+    due = any(
+        record.state is KeyState.SCRUBBING or node.data_keys.describe(record).rotation_due
+        for record in node.ring.records()
+    )
+    return due or node.sweeper.is_due()
 
 
 def _check_rollback(node: Node, accept: bool) -> None:

@@ -1,5 +1,7 @@
 """The one background thread of a node: asleep until there is something to do, and then once a second.
 
+Where nothing is done it looks once in a while all the same, since time goes by: secrets expire, keys come of age.
+
 Nothing that is promised depends on it: expiry, revocation and freshness are checked where values are read. It writes
 counts, asks the disk to confirm the journal, sweeps, rotates what is due, and runs what was handed to it.
 """
@@ -17,10 +19,11 @@ HOLD_SECONDS: Final = 10.0
 
 
 class Ticker:
-    """Calls `tick` once a second while it was woken since, and jobs at once."""
+    """Calls `tick` once a second while it was woken since, else after each `rest` seconds, and jobs at once."""
 
-    def __init__(self, tick: Callable[[], bool], on_error: Callable[[BaseException], None]) -> None:
+    def __init__(self, tick: Callable[[], bool], on_error: Callable[[BaseException], None], rest: float) -> None:
         self._tick = tick
+        self._rest = min(rest, threading.TIMEOUT_MAX)
         self._on_error = on_error
         self._jobs: deque[Callable[[], None]] = deque()
         self._stopping = False
@@ -63,7 +66,7 @@ class Ticker:
         busy = False
         while not self._stopping:
             if not busy:
-                self._wake.wait()
+                self._wake.wait(self._rest)
             self._wake.clear()
             self._poke.wait(TICK_SECONDS)
             self._poke.clear()
