@@ -10,8 +10,8 @@ from typing import Protocol
 from keystead.errors import UsageError
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_DURATION = re.compile(r"(?:\d{1,12}(?:ms|[smhdw]))+")
-_PART = re.compile(r"(\d+)(ms|[smhdw])")
+_DURATION = re.compile(r"(?:[0-9]{1,12}(?:ms|[smhdw]))+")
+_PART = re.compile(r"([0-9]+)(ms|[smhdw])")
 MAX_DURATION_MS = 100 * 365 * _UNITS_MS["d"]
 
 

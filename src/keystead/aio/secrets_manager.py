@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import to_thread
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,7 +54,7 @@ class SecretsManager:
         return await to_thread(self._sync.get_secret, name, default, version=version, label=label)
 
     async def get_secrets(
-        self, names: Sequence[str], *, missing: Literal["raise", "skip"] = "raise"
+        self, names: Iterable[str], *, missing: Literal["raise", "skip"] = "raise"
     ) -> dict[str, SecretValue]:
         """The values of many secrets, in one query for those not cached."""
         return await to_thread(self._sync.get_secrets, names, missing=missing)

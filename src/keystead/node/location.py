@@ -13,6 +13,7 @@ FOLDER: Final = ".keystead"
 DATABASE: Final = "keystead.db"
 URL_VARIABLE: Final = "KEYSTEAD_URL"
 AUDIT_VARIABLE: Final = "KEYSTEAD_AUDIT"
+_HINT: Final = "give sqlite:///path, or the path of a file or folder"
 
 
 class Location(NamedTuple):
@@ -108,19 +109,28 @@ def _audit(environment: Mapping[str, str], default: Path) -> Path:
 
 
 def _path(url: str | Path) -> Path:
+    if not isinstance(url, str | Path) or "\0" in str(url):
+        raise UsageError("the store's url is neither a url nor a path", hint=_HINT)
     if isinstance(url, Path):
         return url
+    path = Path(_named(url))
+    if path.name == ":memory:":
+        raise UsageError("the store's url is a database in memory, which keeps nothing", hint=_HINT)
+    return path
+
+
+def _named(url: str) -> str:
+    """The path that a url names, as text."""
     scheme, separator, rest = url.partition(":")
     if separator and scheme in ("sqlite", "file"):
-        if rest.startswith("///"):
-            return Path(unquote(rest[3:]))
-        if not rest.startswith("//"):
-            return Path(unquote(rest))
+        if "?" in rest or "#" in rest:
+            raise UsageError("the store's url has parameters, and none are known", hint="write %3F for ? in a path")
+        named = "" if rest.startswith("//") and not rest.startswith("///") else unquote(rest.removeprefix("///"))
+        if named:
+            return named
         raise UsageError(f"{scheme}: urls name a path", hint="write sqlite:///relative/path or sqlite:////absolute")
     if separator and rest.startswith("//"):
-        raise UsageError(
-            f"keystead cannot open {scheme}: urls", hint="give sqlite:///path, or the path of a file or folder"
-        )
+        raise UsageError(f"keystead cannot open {scheme}: urls", hint=_HINT)
     if not url:
         raise UsageError("the store's url is empty", hint="give sqlite:///path, a path, or nothing")
-    return Path(url)
+    return url

@@ -118,8 +118,10 @@ class Recorder:
         """Call back after a record of one of these events was written; what ends that again.
 
         Raises:
-            UsageError: a name that no event has.
+            UsageError: a name that no event has, or nothing that can be called.
         """
+        if not callable(callback) or not isinstance(names, Iterable):
+            raise UsageError("on_event takes names of events and what is to be called")
         wanted = [names] if isinstance(names, str) else list(names)
         known = {event.value for event in Event}
         for name in wanted:

@@ -19,6 +19,21 @@ Credential: TypeAlias = "MasterKey | Passphrase | RecoveryKit | RootKeyProvider"
 Provider = TypeVar("Provider", bound="Credential")
 
 
+def check_credential(given: object) -> Credential:
+    """The credential itself, if it is one.
+
+    Raises:
+        UsageError: it is something else, which the message does not show.
+    """
+    if isinstance(given, MasterKey | Passphrase | RecoveryKit) or callable(getattr(given, "unwrap", None)):
+        return given  # type: ignore[return-value] # a provider is whatever has its methods
+    raise UsageError(
+        f"a master key or another credential is wanted, not {type(given).__name__}",
+        hint="give a MasterKey, a Passphrase, a RecoveryKit or a root-key provider; only what opens a store may be "
+        "a master key's base64 text",
+    )
+
+
 def new_provider(credential: Credential) -> RootKeyProvider:
     """The root-key provider for a new slot.
 

@@ -127,6 +127,8 @@ def find_slot(slots: Sequence[AnySlot], which: str) -> AnySlot:
         SlotNotFound: it names none.
         UsageError: it fits more than one.
     """
+    if not isinstance(which, str):
+        raise UsageError("not a key slot's id or label", hint="see `keystead slots list`")
     for exact in ([s for s in slots if s.id == which], [s for s in slots if s.label == which]):
         if len(exact) == 1:
             return exact[0]

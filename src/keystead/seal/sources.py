@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keystead.errors import MasterKeyInvalid, MasterKeyMissing
-from keystead.seal.credential import Credential
+from keystead.seal.credential import Credential, check_credential
 from keystead.seal.master_key import MasterKey, fingerprint, parse_master_key
 from keystead.seal.private_file import read_if_concerned, read_private
 from keystead.seal.providers.passphrase import Passphrase
@@ -118,7 +118,9 @@ def _passphrase_sources(environment: Mapping[str, str], prompt: Callable[[], str
 def _from_argument(argument: str | Credential | None) -> Credential | str:
     if argument is None:
         return "not given"
-    return parse_master_key(argument, source="the argument") if isinstance(argument, str) else argument
+    return (
+        parse_master_key(argument, source="the argument") if isinstance(argument, str) else check_credential(argument)
+    )
 
 
 def _from_variable(environment: Mapping[str, str]) -> MasterKey | str:

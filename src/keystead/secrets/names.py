@@ -74,6 +74,42 @@ def check_version(version: int) -> int:
     return version
 
 
+def check_selector(version: int | None, label: str | None) -> None:
+    """Return if these choose a version of a secret: a number, a label, or neither for the current one.
+
+    Raises:
+        UsageError: both were given, or one is no such thing.
+    """
+    if version is not None:
+        check_version(version)
+        if label is not None:
+            raise UsageError("version and label contradict each other", hint="give one of them")
+    if label is not None:
+        check_label(label)
+
+
+def check_names(names: Iterable[str]) -> list[str]:
+    """A list of several names, not checked one by one.
+
+    Raises:
+        UsageError: it is one text, whose characters nobody means, or no list at all.
+    """
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise UsageError("names must be a list of names", hint='write ["JWT_SECRET"] for a single one')
+    return list(names)
+
+
+def check_prefix(prefix: str) -> str:
+    """The beginning of a secret name itself, if it may be one.
+
+    Raises:
+        UsageError: it is no text, or holds characters outside ASCII.
+    """
+    if not isinstance(prefix, str) or not prefix.isascii():
+        raise UsageError("prefix is not the beginning of a secret name", hint="give its first characters, such as db/")
+    return prefix
+
+
 def parse_reference(text: str) -> Reference:
     """What `NAME`, `NAME#3` or `NAME#previous` refers to.
 

@@ -31,7 +31,7 @@ from keystead.secrets.model import (
     require_live,
     require_readable,
 )
-from keystead.secrets.names import Reference, check_name, check_version
+from keystead.secrets.names import Reference, check_name, check_prefix, check_selector, check_tags
 from keystead.secrets.ports import Filter, SecretRows
 from keystead.secrets.value import SecretValue
 
@@ -74,10 +74,7 @@ class SecretReader:
             SecretNotFound, SecretExpired, SecretDeleted, IntegrityError, KeyStateError.
         """
         check_name(name)
-        if version is not None and label is not None:
-            raise UsageError("version and label contradict each other", hint="give one of them")
-        if version is not None:
-            check_version(version)
+        check_selector(version, label)
         with self.gate.read(session, "secret:read", f"secret/{name}", "secret_retrieved") as detail:
             rows = self.rows()
             both = rows.current(name)
@@ -182,6 +179,10 @@ class SecretReader:
     ) -> tuple[list[SecretInfo], str | None]:
         """A page of secrets in the order of their names, and the name to go on from, if more follow."""
         check_limit(limit)
+        check_prefix(chosen.prefix)
+        check_tags(chosen.tags)
+        if chosen.expired not in (None, True, False):
+            raise UsageError("expired must be True, False or None")
         if after is not None:
             check_name(after)
         with self.gate.read(session, "secret:list", f"secret/{chosen.prefix}*", "secrets_listed") as detail:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from keystead.errors import CallerError, DataError, KeysteadError, SecretNotFound, UsageError, VersionConflict
-from keystead.secrets.names import Reference, check_name
+from keystead.secrets.names import Reference, check_name, check_names
 from keystead.secrets.read import Found
 from keystead.secrets.write import Put, Value
 from keystead.services.kms import KMSService
@@ -43,13 +43,16 @@ def import_environment(
     """Import each name once; what the store holds is compared and kept, unless `conflicts` says otherwise.
 
     Raises:
-        UsageError: an empty prefix, or another policy. VersionConflict: `conflicts="error"` and one differs.
+        UsageError: an empty prefix, names or a prefix that are no texts, or another policy.
+        VersionConflict: `conflicts="error"` and one differs.
     """
     if conflicts not in ("store", "environment", "error"):
         raise UsageError('conflicts must be "store", "environment" or "error"')
+    chosen = check_names(names)
+    if not all(isinstance(name, str) for name in chosen) or not isinstance(prefix, str | None):
+        raise UsageError("names and prefix of what is imported must be text")
     if prefix == "":
         raise UsageError("the prefix is empty", hint="the whole environment is never imported; name what is")
-    chosen = list(names)
     if prefix is not None:
         chosen += sorted(name for name in variables if name.startswith(prefix) and not refused_variable(name))
     report = ImportReport()

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keystead.access.session import check_session_id
+from keystead.errors import UsageError
 from keystead.keys.manage import Affected, DataKeyInfo
-from keystead.seal.credential import Credential
+from keystead.seal.credential import Credential, check_credential
 from keystead.seal.slots import SlotInfo, find_slot
+from keystead.secrets.names import check_names
 from keystead.services.paging import Page, page_of
 from keystead.services.session_face import SessionFace
 from keystead.storage.store_row import SqliteRevocations
@@ -54,7 +56,7 @@ class SlotOperations:
         Raises:
             UsageError: a bad label or a weak passphrase. Conflict: there is a slot of this credential.
         """
-        return self._manager().add(self._face._session, credential, label)
+        return self._manager().add(self._face._session, check_credential(credential), label)
 
     def remove(self, which: str) -> SlotInfo:
         """Remove a slot by id, unique beginning of it, or label; the last one stays.
@@ -82,7 +84,7 @@ class KeyOperations(SessionFace):
 
     def affected_by_destroying(self, id: str) -> Affected:  # noqa: A002 - the field's name
         """What destroying a data key would make unreadable here. Raises DataKeyNotFound."""
-        return self._node.data_keys.affected(self._session, id)
+        return self._node.data_keys.affected(self._session, _key_id(id))
 
     def destroy_data_key(self, id: str) -> DataKeyInfo:  # noqa: A002 - the field's name
         """Destroy a data key and every stored version under it. There is no undo.
@@ -93,7 +95,7 @@ class KeyOperations(SessionFace):
         Raises:
             DataKeyNotFound; KeyStateError for the active key and a destroyed one.
         """
-        return self._node.data_keys.destroy(self._session, id)
+        return self._node.data_keys.destroy(self._session, _key_id(id))
 
     def rekey(
         self, credentials: Mapping[str, Credential] | None = None, *, drop: Iterable[str] = ()
@@ -108,7 +110,10 @@ class KeyOperations(SessionFace):
         """
         from keystead.node.slots import SlotManager  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
-        return SlotManager(self._node).rekey(self._session, credentials or {}, list(drop))
+        given = {} if credentials is None else credentials
+        for credential in given.values():
+            check_credential(credential)
+        return SlotManager(self._node).rekey(self._session, given, check_names(drop))
 
     def sessions(self, *, limit: int = 100, after: str | None = None) -> Page[SessionInfo]:
         """A page of the sessions of this process, oldest first.
@@ -141,3 +146,9 @@ class KeyOperations(SessionFace):
         with node.gate.change(self._session, "session:revoke", f"session/{id}", "session_revoked") as change:
             SqliteRevocations(change.transaction).insert(id, node.clock.now_ms())
         node.end_session(id)
+
+
+def _key_id(text: str) -> str:
+    if not isinstance(text, str) or not text.isascii():
+        raise UsageError("not the id of a data key", hint="keystead keys list")
+    return text

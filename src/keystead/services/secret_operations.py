@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from keystead.clock import parse_duration
+from keystead.errors import UsageError
 from keystead.secrets.labels import KEEP, Keep
 from keystead.secrets.model import SecretInfo, VersionInfo
 from keystead.secrets.ports import Filter
@@ -95,9 +96,11 @@ class SecretOperations(SessionFace):
         at all. The TTL starts anew with the same length.
 
         Raises:
-            SecretNotFound, SecretDeleted, UsageError (no value and no rule), VersionConflict.
+            SecretNotFound, SecretDeleted, UsageError (no value and no rule; compromised and a grace), VersionConflict.
         """
         grace_ms = self._node.settings.rotation_grace_ms
+        if compromised and grace is not None:
+            raise UsageError("compromised and grace contradict each other", hint="a compromised value has no grace")
         if grace is not None:
             grace_ms = parse_duration(grace, what="grace", allow_zero=True)
         put = Put(
@@ -144,9 +147,9 @@ class SecretOperations(SessionFace):
         `expired` True or False chooses by expiry; `deleted=True` lists deleted and destroyed ones in their place.
 
         Raises:
-            UsageError: a limit outside 1 to 1,000.
+            UsageError: a limit outside 1 to 1,000, or a prefix, tag, answer or name that can be none.
         """
-        chosen = Filter(prefix or "", tags or {}, expired, deleted)
+        chosen = Filter("" if prefix is None else prefix, {} if tags is None else tags, expired, deleted)
         return Page(*self._node.reader.page(self._session, chosen, limit, after))
 
     def list_versions(self, name: str, *, limit: int = 100, after: str | None = None) -> Page[VersionInfo]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
@@ -17,7 +17,7 @@ from keystead.node.settings import environment
 from keystead.secrets.cache import Entry, Key
 from keystead.secrets.labels import KEEP, Keep, is_expired
 from keystead.secrets.model import SecretInfo
-from keystead.secrets.names import Reference, environment_name, parse_reference
+from keystead.secrets.names import Reference, check_names, check_selector, environment_name, parse_reference
 from keystead.secrets.read import Found
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
@@ -83,7 +83,7 @@ class SecretsManager:
         node = self._watch()
         self._environment = env
         variables = environment() if env is None else env
-        wanted = tuple(node.settings.import_names if names is None else names)
+        wanted = node.settings.import_names if names is None else names
         self._report = import_environment(self.kms, variables, wanted, prefix, conflicts)
         node.record(
             self.kms._session,
@@ -143,6 +143,7 @@ class SecretsManager:
         return hot[0]
 
     def _read(self, reference: Reference) -> SecretValue:
+        check_selector(reference.version, reference.label)
         node, session = self._watch(), self.kms._session
         known = Known(node.gate.admit(session, "secret:read", f"secret/{reference.name}"), node.cache.token)
         key: Key = (reference.name, reference.version, reference.label)
@@ -225,7 +226,7 @@ class SecretsManager:
         return SecretValue(value, name=name)
 
     def get_secrets(
-        self, names: Sequence[str], *, missing: Literal["raise", "skip"] = "raise"
+        self, names: Iterable[str], *, missing: Literal["raise", "skip"] = "raise"
     ) -> dict[str, SecretValue]:
         """The values of many secrets (`NAME`, `NAME#3`, `NAME#previous`), in one query for those not cached.
 
@@ -236,6 +237,7 @@ class SecretsManager:
             raise UsageError('missing must be "raise" or "skip"')
         node = self._watch()
         values: dict[str, SecretValue] = {}
+        names = check_names(names)
         wanted = {text: parse_reference(text) for text in names}
         unread: list[Reference] = []
         known = Known(node.gate.admit(self.kms._session, "secret:read", "secret/*"), node.cache.token)
