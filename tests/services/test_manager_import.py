@@ -64,6 +64,24 @@ def test_names_and_a_prefix_choose_what_is_imported(opened: Open) -> None:
         store.secrets.initialize(env=env, prefix="")
 
 
+def test_a_name_that_is_no_variables_is_imported_from_the_variable_it_would_fall_back_to(store: Connection) -> None:
+    env = {"DB_PRIMARY": "a", "MAIL_KEY": "b", "mail.key": "c"}
+    assert store.secrets.initialize(env=env, names=["db/primary", "mail.key"]).imported == ["db/primary", "mail.key"]
+    assert store.kms.get_secret("db/primary").reveal() == "a"
+    assert store.kms.get_secret("mail.key").reveal() == "c"
+    report = store.secrets.initialize(env={"DB_PRIMARY": "other"}, names=["db/primary"])
+    assert report.conflicts == ["db/primary"]
+
+
+@pytest.mark.parametrize("name", ["kms/master/key", "kms_master_key_file", "keystead/url", "KMS.MASTER.KEY"])
+def test_no_spelling_of_a_name_brings_keysteads_own_variables_into_the_store(store: Connection, name: str) -> None:
+    env = {"KMS_MASTER_KEY": "canary", "KMS_MASTER_KEY_FILE": "canary", "KEYSTEAD_URL": "canary", name: "canary"}
+    report = store.secrets.initialize(env=env, names=[name])
+    assert (report.imported, set(report.failed)) == ([], {name})
+    with pytest.raises(SecretNotFound):
+        store.secrets.get_secret(name)
+
+
 @pytest.mark.parametrize(
     "name",
     ["KMS_MASTER_KEY", "KMS_MASTER_KEY_FILE", "KMS_MASTER_KEY_OLD", "KMS_PASSPHRASE", "KEYSTEAD_URL", "KEYSTEAD_X"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from keystead.errors import CallerError, DataError, KeysteadError, SecretNotFound, UsageError, VersionConflict
-from keystead.secrets.names import Reference, check_name, check_names
+from keystead.secrets.names import Reference, check_name, check_names, environment_name
 from keystead.secrets.read import Found
 from keystead.secrets.write import Put, Value
 from keystead.services.kms import KMSService
@@ -33,6 +33,14 @@ def refused_variable(name: str) -> bool:
     return name.startswith(("KMS_MASTER_KEY", "KMS_PASSPHRASE", "KEYSTEAD_"))
 
 
+def _variable_of(name: str) -> str:
+    """The environment variable of a secret's name; the name itself where it is none, which is told later."""
+    try:
+        return environment_name(name)
+    except UsageError:
+        return name
+
+
 def import_environment(
     kms: KMSService,
     variables: Mapping[str, str],
@@ -40,7 +48,9 @@ def import_environment(
     prefix: str | None,
     conflicts: Conflicts,
 ) -> ImportReport:
-    """Import each name once; what the store holds is compared and kept, unless `conflicts` says otherwise.
+    """Import each name once, from the variable of that name or of its upper-case spelling.
+
+    What the store holds is compared and kept, unless `conflicts` says otherwise.
 
     Raises:
         UsageError: an empty prefix, names or a prefix that are no texts, or another policy.
@@ -72,8 +82,9 @@ def import_environment(
 def _given(variables: Mapping[str, str], names: list[str], report: ImportReport) -> dict[str, str]:
     given: dict[str, str] = {}
     for name in dict.fromkeys(names):
-        value = variables.get(name)
-        if refused_variable(name):
+        variable = _variable_of(name)
+        value = variables.get(name, variables.get(variable))
+        if refused_variable(variable):
             report.failed[name] = "is a variable of keystead's own"
         elif value is None:
             report.absent.append(name)
