@@ -275,7 +275,8 @@ def show_status(tour: Tour) -> list[str]:
     status = json.loads(tour.command("status --json"))
     told = (status["initialized"], status["secrets_count"], status["data_keys_count"])
     hold("it counts what was made", told == (True, len(tour.values), 2))
-    shown = [line for line in tour.command("status").splitlines() if not line.startswith(("store", "session"))]
+    lines = tour.command("status").splitlines()
+    shown = [line.expandtabs(14) for line in lines if not line.startswith(("store", "session"))]
     found = search_apart(tour.everything_secret, tour.folder)
     hold(f"no file here holds anything secret, but {found.first} does", not found.found)
     return [

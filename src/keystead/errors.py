@@ -190,7 +190,10 @@ class EnvelopeError(DataError, ValueError):
     code = "KS2001"
 
     def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"not a valid ciphertext: {field}: {problem}")
+        super().__init__(
+            f"not a valid ciphertext: {field}: {problem}",
+            hint="check that it is whole, and that it is in the form that is expected here",
+        )
         self.field = field
 
 

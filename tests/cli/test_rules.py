@@ -393,3 +393,31 @@ def test_a_killed_command_leaves_a_store_that_goes_on(ks: Commands) -> None:
         process.communicate()
     ks.good("set", "A", input="x")
     assert ks.good("audit", "verify", "--json").document["ok"] is True
+
+
+def test_an_answer_that_goes_nowhere_is_an_error_and_a_change_without_one_is_none(ks: Commands) -> None:
+    for words, code in (("status", 1), ("get A", 1), ("version", 1), ("set A", 0)):
+        line = f"{shlex.join(ks.argv(*words.split()))} >&-"
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=ks.folder, env=environment(), input="x", capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (done.returncode, "stdout is closed" in done.stderr) == (code, code == 1), words
+
+
+def test_nobody_is_asked_to_confirm_what_cannot_be_done(ks: Commands) -> None:
+    for words in (("rm", "NOWHERE"), ("rm", "--destroy", "NOWHERE#2")):
+        done = ks(*words)
+        assert (done.code, "no secret NOWHERE" in done.err) == (3, True)
+
+
+def test_the_status_in_a_pipe_is_tab_separated(ks: Commands) -> None:
+    lines = ks("status").text.splitlines()
+    assert [line.partition("\t")[0] for line in lines[:3]] == ["store", "store id", "key slots"]
+
+
+def test_init_says_that_it_wrote_no_kit_beside_a_store_that_is_there(ks: Commands) -> None:
+    done = ks("init", "--recovery-file", "../another-kit")
+    assert done.code == 0
+    assert "no kit was written" in done.err
+    assert not (ks.folder.parent / "another-kit").exists()

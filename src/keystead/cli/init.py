@@ -71,7 +71,7 @@ def init(
         raise UsageError("--key-file goes with --recover", hint="a new store takes its key from KMS_MASTER_KEY_FILE")
     location = setup.place(folder, context.store)
     if setup.is_there(location):
-        _tell_old(context, location)
+        _tell_old(context, location, recovery_file)
         return
     if recovery_file is not None and no_recovery_kit:
         raise UsageError("--recovery-file and --no-recovery-kit contradict each other", hint="give one of them")
@@ -91,11 +91,13 @@ def init(
     _tell_new(context, made)
 
 
-def _tell_old(context: Context, location: Location) -> None:
+def _tell_old(context: Context, location: Location, recovery_file: Path | None) -> None:
     if context.json:
         output.document("init/1", created=False, database=str(location.database))
-    else:
-        context.say(f"there is a store at {location.database}; nothing was changed")
+        return
+    context.say(f"there is a store at {location.database}; nothing was changed")
+    if recovery_file is not None and not recovery_file.exists():
+        context.say(f"no kit was written; for another one: keystead slots add --recovery-file {recovery_file}")
 
 
 def _tell_new(context: Context, made: NewStore) -> None:

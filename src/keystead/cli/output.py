@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import IO, Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final, NoReturn
 
 import click
 
@@ -35,14 +36,25 @@ def is_terminal(stream: IO[Any] | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
+class ClosedStdout(io.TextIOBase):
+    """Stands where a process was started without stdout, so that an answer which goes nowhere is an error."""
+
+    def write(self, _text: str) -> NoReturn:
+        """Refuse it. Raises FileUnavailable."""
+        raise FileUnavailable("stdout is closed", hint="send it to a file or a pipe")
+
+    @property
+    def buffer(self) -> NoReturn:
+        """The same for bytes."""
+        self.write("")
+
+
 def binary() -> BinaryIO:
     """stdout for bytes.
 
     Raises:
         FileUnavailable: it is closed.
     """
-    if sys.stdout is None:
-        raise FileUnavailable("stdout is closed", hint="send it to a file or a pipe")
     return sys.stdout.buffer
 
 

@@ -36,6 +36,7 @@ def cli() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command; its exit code. No traceback reaches a person, unless KEYSTEAD_DEBUG is 1."""
     warnings.simplefilter("ignore")
+    sys.stdout = sys.stdout or output.ClosedStdout()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -54,8 +55,7 @@ def run(arguments: list[str]) -> int:
 def _run(context: Context, arguments: list[str]) -> int:
     try:
         code = _invoke(context, arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except KeysteadError as error:
         if _debug():
@@ -70,7 +70,8 @@ def _run(context: Context, arguments: list[str]) -> int:
     except OSError as error:
         if _debug():
             raise
-        failed = FileUnavailable("cannot read the input or write the output", why=error.strerror or "")
+        hint = "check the files, and the disk or program that the output goes to"
+        failed = FileUnavailable("cannot read the input or write the output", why=error.strerror or "", hint=hint)
         _tell(context, failed)
         output.discard_stdout()
         return exit_code(failed)

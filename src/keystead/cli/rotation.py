@@ -78,6 +78,7 @@ def rm(context: Context, name: str, undo: bool, destroy: bool, yes: bool) -> Non
     if reference.version is not None and not destroy:
         raise UsageError("a single version can only be destroyed", hint=f"keystead rm --destroy {name}")
     with context.kms() as kms:
+        kms.list_versions(reference.name, limit=1)  # nobody is asked to confirm what cannot be done
         if undo:
             kms.undelete_secret(reference.name)
             state = "back"

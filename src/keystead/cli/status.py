@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -28,7 +29,8 @@ def status(context: Context) -> None:
         output.document("status/1", **fields)
         return
     for name, text in _rows(found):
-        click.echo(f"{output.emphasis(name.ljust(12))}  {text}")
+        terminal = output.is_terminal(sys.stdout)
+        click.echo(f"{output.emphasis(name.ljust(12))}  {text}" if terminal else f"{name}\t{text}")
     if len(found.slots) < 2:
         context.say("note: only one key slot; with its key everything is lost. keystead slots add --recovery-file FILE")
 

@@ -165,15 +165,6 @@ class SecretReader:
         """Whether the store has ever held this name, tombstones included."""
         return self.rows().head(name) is not None
 
-    def describe(self, session: Session, name: str) -> SecretInfo:
-        """A secret without its value; SecretNotFound where there is none."""
-        check_name(name)
-        with self.gate.read(session, "secret:list", f"secret/{name}", "secrets_listed"):
-            head = self.rows().head(name)
-            if head is None:
-                raise _missing(name)
-            return info(self.binder().check(head), self.clock.now_ms())
-
     def page(
         self, session: Session, chosen: Filter, limit: int, after: str | None
     ) -> tuple[list[SecretInfo], str | None]:
