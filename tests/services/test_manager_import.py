@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.services.conftest import BY_HAND, Open, recorded
@@ -23,6 +24,7 @@ from keystead.errors import (
     UsageError,
     VersionConflict,
 )
+from keystead.services import import_environment
 from keystead.services.connection import Connection
 from keystead.testing import ManualClock
 
@@ -127,6 +129,23 @@ def test_the_store_wins_where_both_differ_and_that_is_said(store: Connection, ca
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert any("JWT_SECRET" in line and "the store wins" in line for line in said)
     assert "of the" not in "".join(said).replace("of the store wins", "")
+
+
+@pytest.mark.parametrize(("theirs", "said"), [("other", "conflicts"), ("mine", "present")])
+def test_a_name_that_another_process_stores_during_the_import_is_told_too(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, theirs: str, said: str
+) -> None:
+    store, other = opened(), opened()
+    real = import_environment._store
+
+    def too_late(*arguments: Any) -> None:
+        other.kms.store_secret("JWT_SECRET", theirs)
+        real(*arguments)
+
+    monkeypatch.setattr(import_environment, "_store", too_late)
+    report = store.secrets.initialize(env={"JWT_SECRET": "mine", "REDIS_URL": "x"})
+    assert (report.imported, getattr(report, said)) == (["REDIS_URL"], ["JWT_SECRET"])
+    assert store.secrets.get_secret("JWT_SECRET").reveal() == theirs
 
 
 def test_the_environment_can_be_told_to_win(store: Connection) -> None:

@@ -67,13 +67,12 @@ def import_environment(
         chosen += sorted(name for name in variables if name.startswith(prefix) and not refused_variable(name))
     report = ImportReport()
     given = _given(variables, chosen, report)
-    held = kms.node.reader.get_many(kms._session, [Reference(name) for name in given], quiet=True)
-    new: dict[str, Value] = {
-        name: value
-        for name, value in given.items()
-        if _is_wanted(report, name, value, held[Reference(name)], conflicts)
-    }
+    new = _wanted(kms, given, report, conflicts)
     _store(kms, new, report, conflicts)
+    # Another process may have stored a name since it was looked for: whatever it is now, it is said.
+    late = {name: given[name] for name in new if name not in report.imported and name not in report.failed}
+    if late:
+        _wanted(kms, late, report, conflicts)
     for name in report.conflicts:
         _LOG.warning("secrets_manager_conflict %s: store and environment differ, the %s wins", name, conflicts)
     return report
@@ -96,6 +95,16 @@ def _given(variables: Mapping[str, str], names: list[str], report: ImportReport)
             except UsageError as error:
                 report.failed[name] = error.message
     return given
+
+
+def _wanted(kms: KMSService, given: dict[str, str], report: ImportReport, conflicts: Conflicts) -> dict[str, Value]:
+    """What is to be stored of the given; the rest is sorted into the report."""
+    held = kms.node.reader.get_many(kms._session, [Reference(name) for name in given], quiet=True)
+    return {
+        name: value
+        for name, value in given.items()
+        if _is_wanted(report, name, value, held[Reference(name)], conflicts)
+    }
 
 
 def _is_wanted(report: ImportReport, name: str, value: str, held: Found | KeysteadError, conflicts: Conflicts) -> bool:
