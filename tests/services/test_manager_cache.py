@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -179,6 +180,15 @@ def test_the_cache_is_bounded_in_bytes() -> None:
     for number in range(3):
         cache.put(("SAME", None, None), entry("x" * (number + 1)), cache.token)
     assert cache.size() == (1, 3 + 4 + ENTRY_OVERHEAD)
+
+
+@pytest.mark.parametrize("value", ["\U0001f511" * 16_000, "\u00fc" * 30_000, "x" * 64_000, b"\xff" * 64_000])
+def test_the_bound_in_bytes_is_of_memory_and_not_of_characters(value: str | bytes) -> None:
+    cache = ValueCache(max_bytes=1_000_000)
+    for number in range(50):
+        cache.put((f"N{number}", None, None), entry(value), cache.token)
+    assert cache.size()[0] * sys.getsizeof(value) <= 1_000_000 < 50 * sys.getsizeof(value)
+    assert cache.size()[0] >= 8
 
 
 def test_what_is_served_without_any_check_is_bounded_too(store: Connection) -> None:

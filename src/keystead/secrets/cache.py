@@ -122,4 +122,7 @@ class ValueCache:
 
 
 def _size(key: Key, entry: Entry) -> int:
-    return ENTRY_OVERHEAD + len(key[0]) + len(entry.found.value)
+    value = entry.found.value.reveal()
+    # Python keeps text beyond ASCII in up to four bytes a character.
+    width = 1 if isinstance(value, bytes) or value.isascii() else 4
+    return ENTRY_OVERHEAD + len(key[0]) + len(value) * width
