@@ -174,7 +174,9 @@ def test_after_a_jump_of_the_clock_expired_is_unreadable_but_nothing_is_destroye
         kms.get_secret("API_KEY")
     kms.node.maintain()
     assert (EXPIRED in events, DESTROYED in events, bytes_of(path)) == (False, False, [True])
+    assert any("clock jumped ahead by 30d" in notice for notice in kms.get_status().notices)
     wrong.jump(-30 * DAY_MS)
+    assert not any("clock jumped" in notice for notice in kms.get_status().notices)
     assert kms.get_secret("API_KEY").reveal() == "x"
 
 

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from keystead.access.session import Session
+from keystead.clock import format_duration
 from keystead.keys.lifecycle import KeyState
 from keystead.node.node import Node
 from keystead.seal.slots import describe_slots
+from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
 from keystead.storage.secrets import SqliteSecrets
 from keystead.storage.store_row import SqliteSlots
 
@@ -78,5 +80,15 @@ def read_status(node: Node, session: Session) -> Status:
             cache={**asdict(figures), "entries": entries, "bytes": size},
             audit_head={"chain": head.chain, "count": head.count, "hash": head.hash},
             store_answers=node.stale_since is None,
-            notices=list(node.notices),
+            notices=[*node.notices, *_clock_notice(node)],
         )
+
+
+def _clock_notice(node: Node) -> list[str]:
+    ahead = node.clock.ahead_ms()
+    if ahead <= DEFAULT_JUMP_LIMIT_MS:
+        return []
+    return [
+        f"the clock jumped ahead by {format_duration(ahead - ahead % 1000)}: what reads as expired is not served, and "
+        "nothing is destroyed or recorded as expired until the clock is set right or the store is opened again"
+    ]
