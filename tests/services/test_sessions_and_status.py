@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.services.conftest import Open, recorded
+from tests.services.conftest import BY_HAND, Open, recorded
 
 import keystead
 from keystead.access.principal import Principal
@@ -335,6 +337,24 @@ def test_a_callback_on_a_counted_event_is_called_once_a_period_and_may_use_the_s
         (event, "success", kms.session_id)
     }
     assert 1 <= len(called) <= 4
+
+
+def test_a_setting_records_each_use_in_the_place_of_counts(opened: Open) -> None:
+    store = opened(settings=replace(BY_HAND, record_each_use=True))
+    kms, events = store.kms, recorded(store.kms)
+    kms.store_secret("API_KEY", "x")
+    for _ in range(5):
+        store.secrets.get_secret("API_KEY")
+        kms.decrypt(kms.encrypt(b"x"))
+        kms.decrypt_data(kms.encrypt_data("x"))
+    kms.node.counts.flush()
+    names = Counter(event for event, _, _ in events)
+    assert (names["cache_hit"], names["data_encrypted"], names["data_decrypted"]) == (4, 10, 10)
+    assert names["uses_counted"] == 0
+    assert store.secrets.get_status().hits == 4
+    records = [item.record for item in kms.audit.tail(100) if item.record.event == "data_encrypted"]
+    assert len(records) == 10
+    assert all("uses" not in record.detail for record in records)
 
 
 def test_a_callback_on_a_reading_may_read_the_same_secret(store: Connection) -> None:

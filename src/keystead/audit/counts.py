@@ -75,12 +75,20 @@ class UseCounter:
 class Counts:
     """The counters of one process. `record` writes a record (to journal and log) or raises AuditUnavailable.
 
-    `tell` is called with each record that was written, under no lock, since whoever is told may use the service.
+    With `each`, every use has a record of its own and nothing is counted. `tell` is called with each record that was
+    written, under no lock, since whoever is told may use the service.
     """
 
     def __init__(
-        self, record: Callable[[Record], None], *, clock: Clock, node: str, tell: Callable[[Record], None]
+        self,
+        record: Callable[[Record], None],
+        *,
+        clock: Clock,
+        node: str,
+        tell: Callable[[Record], None],
+        each: bool = False,
     ) -> None:
+        self._each = each
         self._record = record
         self._tell = tell
         self._clock = clock
@@ -156,10 +164,16 @@ class Counts:
                 self._tell(record)
 
     def _open(self, counter: UseCounter) -> Record | None:
-        """The opening record that was written; None where the period was open already."""
+        """The opening record, or that of the use, that was written; None where the period was open already."""
         if counter.open:
             return None
         self._active.add(counter)
+        if self._each:
+            record = self._made(counter, counter.event, {})
+            self._record(record)
+            counter.reported(1)
+            self._done[(counter.session, counter.event)] += 1
+            return record
         counter.period = next(self._periods)
         opening = self._made(counter, counter.event, {"period": counter.period, "uses": "at least 1"})
         self._record(opening)

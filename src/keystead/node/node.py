@@ -88,7 +88,8 @@ class Node:
         self.system = Session.start(Principal("system", "node"), clock.now_ms())
         self.ring = KeyRing(root, lambda: SqliteDataKeys(self.store.read()))
         self.gate: Gate[Any] = Gate(OwnerPolicy(), self.recorder, self.write, self.refresh, new_operation_id)
-        self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name, tell=self.recorder.call_back)
+        told, each = self.recorder.call_back, settings.record_each_use
+        self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name, tell=told, each=each)
         self.cache = ValueCache()
         self.shred_keys = ShredKeyFolder(location.shred_keys)
         self.caller_keys = CallerKeys(self.ring, clock, self._reserve, self.ticker.soon)
