@@ -264,6 +264,29 @@ def test_no_status_holds_a_value(opened: Open) -> None:
     assert "canary" not in told
 
 
+def test_threads_that_initialize_at_once_open_the_store_once(
+    path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keystead.services import kms as module
+
+    opened, real = [], module.open_node
+
+    def slowly(how: Any) -> Any:
+        opened.append(how)
+        time.sleep(0.05)
+        return real(how)
+
+    monkeypatch.setattr(module, "open_node", slowly)
+    kms = KMSService(path, master_key=key)
+    threads = [threading.Thread(target=kms.initialize) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kms.close()
+    assert len(opened) == 1
+
+
 # Events
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +49,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self._how = Opening(url, master_key, None, settings, clock, prompt, None, None, accept_rollback)
         self._principal = local_principal(principal)
         self._owns_node = True
+        self._opening = threading.Lock()
         self.slots = SlotOperations(self)
         self.audit = AuditOperations(self)
 
@@ -60,14 +62,15 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         return service
 
     def initialize(self) -> Self:
-        """Open the store and a session on it. A second call changes nothing.
+        """Open the store and a session on it. A second call changes nothing, also from another thread.
 
         Raises:
             StoreNotFound, StoreUnavailable, SchemaTooNew, MasterKeyMissing, MasterKeyInvalid, WrongMasterKey,
             IntegrityError, RollbackDetected, AuditUnavailable.
         """
-        if self._opened is None or self._opened.closed:
-            self._bind(open_node(self._how))
+        with self._opening:
+            if self._opened is None or self._opened.closed:
+                self._bind(open_node(self._how))
         return self
 
     def _bind(self, node: Node) -> None:
