@@ -396,7 +396,7 @@ def test_a_killed_command_leaves_a_store_that_goes_on(ks: Commands) -> None:
 
 
 def test_an_answer_that_goes_nowhere_is_an_error_and_a_change_without_one_is_none(ks: Commands) -> None:
-    for words, code in (("status", 1), ("get A", 1), ("version", 1), ("set A", 0)):
+    for words, code in (("set A", 0), ("status", 1), ("get A", 1), ("version", 1)):
         line = f"{shlex.join(ks.argv(*words.split()))} >&-"
         done = subprocess.run(
             ["sh", "-c", line],
