@@ -174,6 +174,11 @@ class Journal:
         with self._lock:
             self._sequence = max(self._sequence, number)
 
+    @property
+    def sequence(self) -> int:
+        """The highest outbox number known to be committed: a store that has a lower one was put back."""
+        return self._sequence
+
     def sync(self) -> Head:
         """Return the head that the disk has now, and let outbox rows up to it be deleted.
 

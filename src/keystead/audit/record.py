@@ -49,6 +49,7 @@ class Event(StrEnum):
     DATA_KEY_ROTATED = "data_key_rotated"
     DATA_KEY_SCRUBBING = "data_key_scrubbing"
     DATA_KEY_DESTROYED = "data_key_destroyed"
+    MESSAGES_RESERVED = "messages_reserved"
     DATA_KEYS_LISTED = "data_keys_listed"
     DATA_ENCRYPTED = "data_encrypted"
     DATA_DECRYPTED = "data_decrypted"

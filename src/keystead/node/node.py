@@ -16,13 +16,14 @@ from keystead.clock import Clock
 from keystead.crypto.material import KeyMaterial, random_bytes
 from keystead.errors import IntegrityError, KeysteadError, OperatorError, StoreBusy, StoreUnavailable
 from keystead.gate import Entry, Gate
-from keystead.keys.lifecycle import KeyState
 from keystead.keys.manage import DataKeyManager
 from keystead.keys.ring import KeyRing
 from keystead.keys.use import CallerKeys, DataUse
 from keystead.node.fork import survive_forks
 from keystead.node.location import Location
+from keystead.node.maintenance import maintain
 from keystead.node.recorder import Recorder, node_name
+from keystead.node.rollback import require_not_put_back
 from keystead.node.root import RootHolder
 from keystead.node.settings import Settings
 from keystead.node.shredding import ShredKeyFolder
@@ -148,7 +149,9 @@ class Node:
         """
         moved = self.journal.confirmed()
         with self.store.write(operation_id=operation_id) as connection:
-            self._see_keys(SqliteStoreRow(connection).generations()[1])
+            generation, keys_generation = SqliteStoreRow(connection).generations()
+            require_not_put_back(self.location.database, self.journal.sequence, generation)
+            self._see_keys(keys_generation)
             if moved:
                 AuditRows(connection).delete(moved)
             yield connection
@@ -193,8 +196,15 @@ class Node:
         self._ended.append(callback)
 
     def _reserve(self, key_id: str, wanted: int) -> int:
+        """Reserve messages of a data key; recorded as a change, so that a store put back is told from its number."""
+        self.recorder.ready()
+        entry = Entry(self.system.id, str(self.system.principal), "messages_reserved", f"data-key/{key_id}")
         with self.write() as connection:
-            return self.data_keys.reserve(connection, key_id, wanted)
+            granted = self.data_keys.reserve(connection, key_id, wanted)
+            entry.detail = {"messages": granted}
+            queued = self.recorder.enqueue(connection, [entry])
+        self.recorder.committed(queued, quiet=True)
+        return granted
 
     def _versions_under(self, transaction: Any, reference: bytes) -> list[tuple[str, int]]:
         connection = self.store.read() if transaction is None else transaction
@@ -245,7 +255,7 @@ class Node:
         What comes out is until when (monotonic seconds) the answer may be relied on.
 
         Raises:
-            StoreNotFound: the store was removed or replaced.
+            StoreNotFound: the store was removed or replaced. RollbackDetected: it was put back to an older state.
             StoreBusy, StoreUnavailable: it has not answered for longer than the stale grace.
         """
         now, until = self.clock.monotonic(), self._fresh_until
@@ -257,8 +267,10 @@ class Node:
                 return self._fresh_until
             self.store.check_present()
             until = now + self.settings.freshness_ms / 1000
+            known = max(self._generation, self.journal.sequence)
             try:
                 generation, keys_generation = SqliteStoreRow(self.store.read()).generations()
+                require_not_put_back(self.location.database, known, generation)
                 if generation != self._generation:
                     self._see_changes(keys_generation)
             except (StoreBusy, StoreUnavailable) as error:
@@ -321,20 +333,7 @@ class Node:
             self.maintain()
         return busy
 
-    def maintain(self) -> None:
-        """Sweep what expired, rotate the data key if that is due, and go on with unfinished scrubbing."""
-        self.refresh()
-        self.sweeper.sweep(self.system)
-        records = self.ring.stored()
-        for record in records:
-            if record.state is KeyState.ACTIVE:
-                due = self.data_keys.describe(record).rotation_due
-                if due is not None:
-                    self.data_keys.rotate(self.system, if_active=record.key_id, reason=due)
-        # Last, since a shred key that cannot be removed ends the round.
-        for record in records:
-            if record.state is KeyState.SCRUBBING:
-                self.data_keys.finish_scrubbing(self.system, record)
+    maintain = maintain
 
     def _background_failed(self, error: BaseException) -> None:
         code = error.code if isinstance(error, KeysteadError) else "internal"

@@ -9,9 +9,8 @@ from typing import Final, NamedTuple
 
 from keystead.access.principal import Principal
 from keystead.audit.checkpoints import AuditKeys
-from keystead.audit.files import chain_names
 from keystead.audit.journal import Journal
-from keystead.audit.outbox import highest_sequence, recover_outbox
+from keystead.audit.outbox import recover_outbox
 from keystead.clock import Clock, SystemClock
 from keystead.crypto import selftest
 from keystead.crypto.material import KeyMaterial, random_bytes
@@ -19,7 +18,6 @@ from keystead.errors import (
     KeysteadError,
     MasterKeyMissing,
     OperatorError,
-    RollbackDetected,
     StoreExists,
     StoreNotFound,
     StoreUnavailable,
@@ -29,6 +27,7 @@ from keystead.keys.lifecycle import KeyState
 from keystead.node.location import Location, locate
 from keystead.node.node import Files, Node, new_operation_id
 from keystead.node.recorder import Recorder, node_name
+from keystead.node.rollback import check_rollback
 from keystead.node.root import RootHolder, wrap_audit_key, wrap_integrity_key
 from keystead.node.settings import Settings, environment, load_settings
 from keystead.seal.credential import Credential
@@ -37,7 +36,7 @@ from keystead.seal.provider import Slot, make_slot, root_check
 from keystead.seal.providers.recovery import RecoveryKit
 from keystead.seal.slots import open_any
 from keystead.seal.sources import FoundCredential, find_credential
-from keystead.storage.audit import AuditRows, StoreAudit
+from keystead.storage.audit import StoreAudit
 from keystead.storage.schema import migrate
 from keystead.storage.sqlite import SqliteStore
 from keystead.storage.store_row import SqliteSlots, SqliteStoreRow, StoreRow
@@ -192,9 +191,12 @@ def _settle(node: Node, how: Opening) -> None:
         keys = AuditKeys(*node.root.audit_keys())
         node.journal.unlock(keys)
         recover_outbox(node.journal, node.audit_rows)
-        _check_rollback(node, how.accept_rollback)
+        accepted = check_rollback(node, how.accept_rollback)
         node.ring.reload()
         node.refresh()
+        if accepted:
+            # The messages counted since the old copy was made are not in its count.
+            node.data_keys.rotate(node.system, reason="rollback accepted")
         node.system_record("kms_initialized", "store", slot=node.opened_slot.id if node.opened_slot else "")
         if _is_something_due(node):
             node.ticker.soon(node.maintain)
@@ -212,28 +214,6 @@ def _is_something_due(node: Node) -> bool:
         for record in node.ring.records()
     )
     return due or node.sweeper.is_due()
-
-
-def _check_rollback(node: Node, accept: bool) -> None:
-    witnessed = highest_sequence(node.location.audit)
-    known = node.audit_rows.last_number()
-    if witnessed <= known:
-        return
-    if not accept:
-        raise RollbackDetected(
-            f"the store {node.location.database} is older than its audit log: the log knows {witnessed} changes, the "
-            f"store {known}",
-            hint="if an old copy was put back on purpose: keystead audit accept-rollback; if not, find out who did",
-        )
-    entry = Entry(node.system.id, str(node.system.principal), "rollback_accepted", "store")
-    entry.detail = {"store": known, "log": witnessed}
-    with node.store.write() as connection:
-        rows = AuditRows(connection)
-        rows.raise_number(witnessed)
-        for chain in chain_names(node.location.audit):
-            rows.register(chain, node.clock.now_ms())
-        queued = node.recorder.enqueue(connection, [entry])
-    node.recorder.committed(queued)
 
 
 def _record_failed_start(journal: Journal, clock: Clock, error: KeysteadError) -> None:

@@ -61,8 +61,10 @@ class Recorder:
             queued.append((rows.enqueue(chain, content), content, entry))
         return queued
 
-    def committed(self, queued: Any) -> None:
+    def committed(self, queued: Any, *, quiet: bool = False) -> None:
         """The transaction is durable: move its records to the journal.
+
+        With `quiet` no callback hears of it: for whoever holds a lock that a callback may need.
 
         They are safe in the outbox whatever happens here; what cannot be moved now is moved before the next change.
         """
@@ -73,7 +75,7 @@ class Recorder:
             logging.getLogger("keystead").warning("audit records wait in the store's outbox: %s", numbers)
         self._woken()
         for _, _, entry in queued:
-            self._tell(entry)
+            self._tell(entry, quiet)
 
     def _content(self, entry: Entry) -> bytes:
         return Record(
@@ -89,10 +91,11 @@ class Recorder:
             entry.detail,
         ).content()
 
-    def _tell(self, entry: Entry) -> None:
+    def _tell(self, entry: Entry, quiet: bool = False) -> None:
         self._operations[entry.session] += 1
         log_event(entry.event, entry.target, entry.outcome, entry.detail)
-        self.call_back(entry)
+        if not quiet:
+            self.call_back(entry)
 
     def call_back(self, said: Entry | Record) -> None:
         """Call the application's callbacks on what was written; one that fails changes nothing."""
