@@ -33,7 +33,7 @@ class Location(NamedTuple):
     def shred_keys(self) -> Path:
         """The folder of the keys that open what shreddable backups hold."""
         if self.is_folder_store:
-            return self.folder / "shred-keys"
+            return self.database.parent / "shred-keys"
         return self.database.with_name(self.database.name + ".shred-keys")
 
     def stored_bytes(self) -> int:
@@ -58,7 +58,8 @@ class Location(NamedTuple):
 def in_folder(folder: Path, environment: Mapping[str, str], *, explicit: bool) -> Location:
     """The store of a `.keystead/` folder."""
     folder = folder.absolute()
-    return Location(folder / DATABASE, folder, _audit(environment, folder / "audit"), explicit)
+    database = _real(folder / DATABASE)
+    return Location(database, folder, _audit(environment, database), explicit)
 
 
 def locate(url: str | Path | None, environment: Mapping[str, str], here: Path) -> Location:
@@ -80,10 +81,8 @@ def locate(url: str | Path | None, environment: Mapping[str, str], here: Path) -
             path = path / FOLDER
         if _is_folder(path) or path.name == FOLDER:
             return in_folder(path, environment, explicit=True)
-        folder = path.parent.absolute()
-        database = path.absolute()
-        audit = folder / "audit" if path.name == DATABASE else database.with_name(database.name + ".audit")
-        return Location(database, folder, _audit(environment, audit), True)
+        database = _real(path.absolute())
+        return Location(database, database.parent, _audit(environment, database), True)
     looked_at = []
     for folder in (here.absolute(), *here.absolute().parents):
         looked_at.append(str(folder))
@@ -103,9 +102,16 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _audit(environment: Mapping[str, str], default: Path) -> Path:
+def _real(database: Path) -> Path:
+    """Where the database is: lock, audit log and shred keys beside it are one, by whatever name it is opened."""
+    return database.resolve() if database.is_symlink() else database
+
+
+def _audit(environment: Mapping[str, str], database: Path) -> Path:
     named = environment.get(AUDIT_VARIABLE)
-    return Path(named).absolute() if named else default
+    if named:
+        return Path(named).absolute()
+    return database.with_name("audit" if database.name == DATABASE else database.name + ".audit")
 
 
 def _path(url: str | Path) -> Path:

@@ -293,6 +293,7 @@ def prepare_folder(location: Location) -> None:
             ignore = location.folder / GITIGNORE
             if not ignore.exists():
                 ignore.write_text("*\n")
+                ignore.chmod(0o600)
         elif not location.folder.is_dir():
             raise StoreUnavailable(f"the folder {location.folder} does not exist", hint="make it, or check the path")
     except OSError as error:

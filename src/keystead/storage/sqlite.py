@@ -21,6 +21,7 @@ from weakref import WeakSet
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.errors import OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnavailable
+from keystead.storage.file import make_private, require_one_name, uri
 from keystead.storage.forks import hold_during_forks
 from keystead.storage.hindrance import hindrance_to
 
@@ -115,15 +116,8 @@ class SqliteStore:
         hold_during_forks(self)
 
     def create_file(self) -> None:
-        """Make the empty database file with mode 0600, whatever the umask; an existing file is left alone."""
-        try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            return
-        except OSError as error:
-            raise StoreUnavailable(f"cannot create {self.path.absolute()}", why=os.strerror(error.errno or 0)) from None
-        os.fchmod(fd, 0o600)
-        os.close(fd)
+        """Make the file that is to become a store, private whatever the umask. Raises StoreUnavailable."""
+        make_private(self.path)
 
     def read(self) -> sqlite3.Connection:
         """This thread's connection, in autocommit; for SELECT only. Its `execute` raises keystead's errors."""
@@ -271,10 +265,11 @@ class SqliteStore:
         try:
             found = self.path.stat()
             if self._inode is None:
+                require_one_name(self.path, found)
                 self._inode = (found.st_dev, found.st_ino)
             self.check_present()
             connection = sqlite3.connect(
-                f"file:{_quoted(self.path)}?mode=rw",
+                uri(self.path),
                 uri=True,
                 timeout=wait,
                 factory=kind,
@@ -387,8 +382,3 @@ class SqliteStore:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
-
-
-def _quoted(path: Path) -> str:
-    text = str(path.absolute())
-    return text.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
