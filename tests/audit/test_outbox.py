@@ -74,6 +74,24 @@ def test_a_row_that_was_moved_but_not_deleted_is_not_moved_again(log: Any) -> No
     assert numbers(log) == [1] and log.ports.pending() == []
 
 
+@pytest.mark.parametrize("content", [b"x\ny", b"garbage", b"{}", b"{" + b"x" * 3_000_000 + b"}", b"\xff\x00"])
+def test_a_row_that_is_no_record_is_left_for_verify_and_breaks_no_chain(log: Any, content: bytes) -> None:
+    journal = log.open()
+    chain = journal.chain
+    journal.append(log.content())
+    journal.close()
+    with log.store.write() as connection:
+        AuditRows(connection).enqueue(chain, content)
+    for _ in range(2):
+        journal = log.open()
+        assert recover_outbox(journal, log.ports) == []
+        journal.append(log.content())
+        journal.close()
+        (problem,) = log.verify().problems
+        assert problem.what == "the outbox row of change 1 is no record"
+    assert sorted(item.name for item in log.folder.iterdir()) == ["0001"]
+
+
 def test_rows_of_a_process_that_lives_are_left_to_it(log: Any) -> None:
     living, other = log.open(), log.open()
     number, content = log.commit(living)

@@ -11,6 +11,7 @@ from keystead.audit.chain import Line, parse_line
 from keystead.audit.files import chain_files, chain_names, lines_backward
 from keystead.audit.journal import Journal
 from keystead.audit.ports import Outbox, OutboxRow
+from keystead.audit.record import Record
 from keystead.audit.slots import lock_chain
 
 
@@ -62,7 +63,7 @@ def _lines(chain_folder: Path) -> Iterator[Line]:
 
 def _move(journal: Journal, outbox: Outbox, chain: str) -> list[int]:
     # Read anew: under the chain's lock nobody else moves or deletes these rows.
-    rows = [row for row in outbox.pending() if row.chain == chain]
+    rows = [row for row in outbox.pending() if row.chain == chain and _is_record(row)]
     if not rows:
         return []
     found = _already_linked(journal.folder, rows)
@@ -74,6 +75,15 @@ def _move(journal: Journal, outbox: Outbox, chain: str) -> list[int]:
     outbox.delete(numbers)
     journal.forget(numbers)
     return numbers
+
+
+def _is_record(row: OutboxRow) -> bool:
+    """Whether keystead may have written it. What it has not stays for `verify` to name, and breaks no chain."""
+    try:
+        Record.parse(row.content)
+    except ValueError:
+        return False
+    return True
 
 
 def _already_linked(folder: Path, rows: Sequence[OutboxRow]) -> set[int]:
