@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from keystead.errors import AuditUnavailable, Denied, KeysteadError, OutcomeUnknown, SessionEnded
+from keystead.errors import AuditUnavailable, Denied, KeysteadError, OperatorError, OutcomeUnknown, SessionEnded
 
 
 class WouldWait(Enum):
@@ -154,9 +154,17 @@ class Gate(Generic[T]):
         """Return if the session lives and its principal may do this; until when (monotonic seconds) that holds.
 
         Raises:
-            SessionEnded, Denied: recorded as refusals.
+            SessionEnded, Denied: recorded as refusals. What `refresh` raises: recorded as a failure.
         """
-        until = -1.0 if session.ended else self._refresh()
+        until = -1.0
+        if not session.ended:
+            try:
+                until = self._refresh()
+            except KeysteadError as error:
+                # Nothing is done in any case; a log that cannot be written either is no reason to say anything else.
+                with suppress(OperatorError):
+                    self.failed(session, resource, "kms_error", error)
+                raise
         self.authorize(session, action, resource)
         return until
 
@@ -188,7 +196,8 @@ class Gate(Generic[T]):
     def change(self, session: Session, action: str, resource: str, event: str) -> Iterator[Change[T]]:
         """A use case that changes the store; its records and the change commit together.
 
-        A block that sets `change.skip` found nothing to change: the transaction ends without a record.
+        A block that sets `change.skip` found nothing to do for what nobody asked for, such as a sweep: the transaction
+        ends without a record.
         """
         self.admit(session, action, resource)
         self.recorder.ready()

@@ -418,6 +418,7 @@ def test_each_change_and_each_read_has_one_record(kms: KMSService) -> None:
     kms.delete_secret("API_KEY")
     kms.delete_secret("API_KEY")
     kms.undelete_secret("API_KEY")
+    kms.undelete_secret("API_KEY")
     kms.destroy_secret("API_KEY")
     with pytest.raises(SecretDeleted):
         kms.get_secret("API_KEY")
@@ -428,6 +429,8 @@ def test_each_change_and_each_read_has_one_record(kms: KMSService) -> None:
         ("secret_retrieved", "success"),
         ("secret_rotated", "success"),
         ("secret_deleted", "success"),
+        ("secret_deleted", "success"),
+        ("secret_undeleted", "success"),
         ("secret_undeleted", "success"),
         ("secret_destroyed", "success"),
         ("secret_retrieved", "failed"),

@@ -203,7 +203,7 @@ class DataKeyManager:
                     f"data key {key_id} is the active one", hint="keystead keys rotate, then destroy the former one"
                 )
             if record.state is KeyState.SCRUBBING:
-                change.skip = True
+                change.detail["changed"] = 0
             else:
                 require_transition(record.state, KeyState.SCRUBBING, key_id)
                 versions = self.under_key(change.transaction, record.reference)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from keystead.access.policy import OwnerPolicy
@@ -25,6 +25,7 @@ from keystead.node.maintenance import maintain
 from keystead.node.recorder import Recorder, node_name
 from keystead.node.rollback import require_not_put_back
 from keystead.node.root import RootHolder
+from keystead.node.sessions import close_session, open_session
 from keystead.node.settings import Settings
 from keystead.node.shredding import ShredKeyFolder
 from keystead.node.ticker import Ticker
@@ -72,6 +73,7 @@ class Node:
         self.root = root
         self.name = node_name()
         self.sessions: dict[str, Session] = {}
+        self.inherited_sessions: frozenset[str] = frozenset()
         self.notices: list[str] = []
         self.stale_since: float | None = None
         self._ended: list[Callable[[], None]] = []
@@ -346,11 +348,8 @@ class Node:
 
     # The end
 
-    def open_session(self, principal: Principal) -> Session:
-        """A session for a service; recorded."""
-        session = Session.start(principal, self.clock.now_ms())
-        self.sessions[session.id] = session
-        return session
+    open_session = open_session
+    close_session = close_session
 
     def end_session(self, session_id: str) -> None:
         """End a session of this process, if it is one."""
@@ -369,22 +368,25 @@ class Node:
             return
         self.closed = True
         self.ticker.stop()
-        try:
-            self.counts.flush()
-            self.journal.close()
-        finally:
-            for session in self.sessions.values():
-                session.end()
-            self.cache.clear()
-            self._end_periods()
-            self.ring.forget()
-            self.root.seal()
-            self._binder = None
-            self.store.close()
+        with ExitStack() as last:
+            last.callback(self._forget)
+            last.callback(self.journal.close)
+            last.callback(self.counts.flush)
+            for session in list(self.sessions.values()):
+                self.close_session(session)
+
+    def _forget(self) -> None:
+        self.cache.clear()
+        self._end_periods()
+        self.ring.forget()
+        self.root.seal()
+        self._binder = None
+        self.store.close()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: a thread that is not there may have held any lock, and records say who acts."""
         self.name = self.recorder.node = self.journal.node = self.counts.node = node_name()
+        self.inherited_sessions = frozenset(self.sessions)
         self._refresh_lock = threading.Lock()
         self._fresh_until = -1.0
         self.ticker.after_fork()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from keystead.access.principal import Principal
+from keystead.access.principal import Principal, local_principal
 from keystead.audit.checkpoints import AuditKeys
 from keystead.audit.journal import Journal
 from keystead.audit.outbox import recover_outbox
@@ -81,7 +81,7 @@ def open_node(how: Opening) -> Node:
         found = _find(how, variables, location)
         node = _unseal(how, location, clock, files, found.credential)
     except KeysteadError as error:
-        _record_failed_start(files.journal, clock, error)
+        _record_failed_start(files.journal, clock, error, how)
         files.journal.close()
         files.store.close()
         raise
@@ -202,7 +202,7 @@ def _settle(node: Node, how: Opening) -> None:
             node.ticker.soon(node.maintain)
     except BaseException as error:
         if isinstance(error, KeysteadError):
-            _record_failed_start(node.journal, node.clock, error)
+            _record_failed_start(node.journal, node.clock, error, how)
         node.close()
         raise
 
@@ -216,8 +216,8 @@ def _is_something_due(node: Node) -> bool:
     return due or node.sweeper.is_due()
 
 
-def _record_failed_start(journal: Journal, clock: Clock, error: KeysteadError) -> None:
-    entry = Entry("", "", "kms_error", "store", "failed")
+def _record_failed_start(journal: Journal, clock: Clock, error: KeysteadError, how: Opening) -> None:
+    entry = Entry("", str(how.principal or local_principal()), "kms_error", "store", "failed")
     entry.detail = {"error": type(error).__name__, "code": error.code}
     try:
         Recorder(journal, node_name(), clock, lambda: None).append(entry)

@@ -18,7 +18,7 @@ from keystead.errors import (
     SecretNotFound,
     UsageError,
 )
-from keystead.gate import Gate, Session
+from keystead.gate import Entry, Gate, Session
 from keystead.keys.ring import KeyRing
 from keystead.secrets.labels import is_expired, resolve_version
 from keystead.secrets.model import (
@@ -89,13 +89,15 @@ class SecretReader:
     ) -> dict[Reference, Found | KeysteadError]:
         """The values of many secrets in one query, each with a record of its own; failures stand beside the values.
 
-        With `quiet` a name that the store never held is no failure, and has no record.
+        With `quiet` a name that the store never held is no failure; all of them have one record together.
         """
         wanted = list(dict.fromkeys(references))
         self.gate.admit(session, "secret:read", "secret/*")
         rows = self.rows()
         heads = {both[0].name: both for both in rows.currents(sorted({reference.name for reference in wanted}))}
         answers: dict[Reference, Found | KeysteadError] = {}
+        if quiet:
+            self._note_absent(session, [reference.name for reference in wanted if reference.name not in heads])
         for reference in wanted:
             if quiet and reference.name not in heads:
                 answers[reference] = _missing(reference.name)
@@ -111,6 +113,13 @@ class SecretReader:
             except (CallerError, IntegrityError, DecryptionError, KeyStateError) as error:
                 answers[reference] = error
         return answers
+
+    def _note_absent(self, session: Session, names: list[str]) -> None:
+        if names:
+            detail: dict[str, str | int] = {"absent": len(names), "names": ",".join(names)}
+            self.gate.recorder.append(
+                Entry(session.id, str(session.principal), "secrets_listed", "secret/*", detail=detail)
+            )
 
     def _open(
         self, rows: SecretRows, head: Head, current: VersionRow | None, version: int | None, label: str | None

@@ -103,7 +103,7 @@ class SecretWriter:
             rows = self.rows(change.transaction)
             head = self._present(rows, name)
             if (head.deleted_ms is None) == (deleted_ms is None):
-                change.skip = True
+                change.detail.update(changed=0, head=head.mac[:16].hex())
             else:
                 self._save(change, rows, head, updated_ms=self.clock.now_ms(), deleted_ms=deleted_ms)
         self.changed([name])

@@ -46,7 +46,9 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         prompt: Callable[[], str] | None = None,
         accept_rollback: bool = False,
     ) -> None:
-        self._how = Opening(url, master_key, None, settings, clock, prompt, None, None, accept_rollback)
+        self._how = Opening(
+            url, master_key, local_principal(principal), settings, clock, prompt, None, None, accept_rollback
+        )
         self._principal = local_principal(principal)
         self._owns_node = True
         self._opening = threading.Lock()
@@ -70,12 +72,20 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         """
         with self._opening:
             if self._opened is None or self._opened.closed:
-                self._bind(open_node(self._how))
+                self._open()
         return self
 
+    def _open(self) -> None:
+        node = open_node(self._how)
+        try:
+            self._bind(node)
+        except BaseException:
+            node.close()
+            raise
+
     def _bind(self, node: Node) -> None:
-        self._opened = node
         self._bound = node.open_session(self._principal)
+        self._opened = node
         self._use = node.data_use(self._bound, self.__dict__)
 
     @property
@@ -151,7 +161,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
             find_credential=lambda: find_again(self._how, node.location),
         )
         node.close()
-        self._bind(open_node(self._how))
+        self._open()
         return report
 
     def close(self) -> None:
@@ -161,7 +171,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         if self._owns_node:
             self._opened.close()
         else:
-            self._opened.end_session(self._bound.id)
+            self._opened.close_session(self._bound)
 
     def __enter__(self) -> Self:
         return self.initialize()

@@ -1,0 +1,33 @@
+"""The sessions of a node's services: opened, closed and ended, each with its record."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from keystead.access.principal import Principal
+from keystead.access.session import Session
+from keystead.errors import AuditUnavailable
+
+if TYPE_CHECKING:
+    from keystead.node.node import Node
+
+
+def open_session(node: Node, principal: Principal) -> Session:
+    """A session for a service; recorded. Raises AuditUnavailable."""
+    session = Session.start(principal, node.clock.now_ms())
+    node.record(session, "session_opened", f"session/{session.id}")
+    node.sessions[session.id] = session
+    return session
+
+
+def close_session(node: Node, session: Session) -> None:
+    """End the session of a service that is closed; recorded, unless the session is of the process that forked this one.
+
+    Closing it again changes nothing. An end is never refused, also where it cannot be recorded.
+    """
+    if not session.ended:
+        node.end_session(session.id)
+        if session.id not in node.inherited_sessions:
+            with suppress(AuditUnavailable):
+                node.record(session, "session_closed", f"session/{session.id}")
