@@ -53,10 +53,10 @@ def test_after_an_accepted_rollback_no_message_is_made_whose_number_was_lost(dat
     """Counts only err upwards: the old copy's count is too low, so its data key encrypts nothing more."""
     with keystead.connect(database, master_key=KEY) as store:
         CHANGES["messages of a data key"](store)
-        (counted,) = store.kms.list_data_keys()
+        (counted,) = store.kms.list_data_keys().items
     put_back(database)
     with KMSService(database, master_key=KEY, accept_rollback=True) as kms:
-        former, active = kms.list_data_keys()
+        former, active = kms.list_data_keys().items
         assert (former.id, former.state) == (counted.id, "deactivated") and former.messages < counted.messages
         assert kms.encrypt_data("x")["keyId"] == active.id
         assert kms.audit.verify().ok

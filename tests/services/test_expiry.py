@@ -142,8 +142,10 @@ def test_an_expired_version_is_destroyed_seven_days_later_and_not_before(
     kms: KMSService, clock: ManualClock, path: Path
 ) -> None:
     kms.store_secret("API_KEY", "x", ttl="1h")
-    clock.advance(3_600_000 + 7 * DAY_MS - 1)
+    clock.advance(3_600_000)
     events = recorded(kms)
+    kms.node.maintain()
+    clock.advance(7 * DAY_MS - 1)
     kms.node.maintain()
     assert (events, bytes_of(path)) == ([EXPIRED], [True])
     clock.advance(1)
@@ -261,6 +263,41 @@ def test_opening_a_store_begins_with_what_is_due_so_that_short_lived_processes_s
     opened: Open, clock: ManualClock, path: Path
 ) -> None:
     opened().kms.store_secret("API_KEY", "x", ttl="1h")
-    clock.advance(3_600_000 + 7 * DAY_MS)
+    clock.advance(3_600_000)
+    events = recorded(opened().kms)
+    assert within(lambda: EXPIRED in events)
+    clock.advance(7 * DAY_MS)
     opened()
     assert within(lambda: bytes_of(path) == [False])
+
+
+def test_processes_that_start_under_a_clock_set_wrong_destroy_nothing_that_had_not_expired(
+    opened: Open, clock: ManualClock, path: Path
+) -> None:
+    """They see no jump. What expired for their clock only is there when the clock is right again."""
+    opened().kms.store_secret("API_KEY", "x", ttl="90d")
+    for days in (100, 101, 106):
+        wrong = ManualClock(clock.now_ms() + days * DAY_MS)
+        for _ in range(2):
+            kms = opened(clock=wrong).kms
+            kms.node.maintain()
+            with pytest.raises(SecretExpired):
+                kms.get_secret("API_KEY")
+    assert bytes_of(path) == [True]
+    assert opened().kms.get_secret("API_KEY").reveal() == "x"
+
+
+def test_a_deleted_secret_that_expires_is_destroyed_too(kms: KMSService, clock: ManualClock, path: Path) -> None:
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    kms.delete_secret("API_KEY")
+    clock.advance(3_600_000 + 7 * DAY_MS)
+    kms.node.maintain()
+    assert bytes_of(path) == [False]
+
+
+def test_a_former_version_is_destroyed_after_its_own_expiry(kms: KMSService, clock: ManualClock, path: Path) -> None:
+    kms.store_secret("API_KEY", "x", ttl="1h")
+    kms.store_secret("API_KEY", "y", ttl="90d")
+    clock.advance(3_600_000 + 7 * DAY_MS)
+    kms.node.maintain()
+    assert bytes_of(path) == [False, True]

@@ -104,7 +104,10 @@ def _is_folder(path: Path) -> bool:
 
 def _real(database: Path) -> Path:
     """Where the database is: lock, audit log and shred keys beside it are one, by whatever name it is opened."""
-    return database.resolve() if database.is_symlink() else database
+    try:
+        return database.resolve() if database.is_symlink() else database
+    except (OSError, ValueError):  # told by `stored_bytes`, as in `_is_folder`
+        return database
 
 
 def _audit(environment: Mapping[str, str], database: Path) -> Path:

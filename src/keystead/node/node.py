@@ -13,7 +13,7 @@ from keystead.access.session import Session
 from keystead.audit.counts import Counts
 from keystead.audit.journal import Journal
 from keystead.clock import Clock
-from keystead.crypto.material import KeyMaterial, random_bytes
+from keystead.crypto.material import KeyMaterial
 from keystead.errors import IntegrityError, KeysteadError, OperatorError, StoreBusy, StoreUnavailable
 from keystead.gate import Entry, Gate
 from keystead.keys.manage import DataKeyManager
@@ -22,7 +22,7 @@ from keystead.keys.use import CallerKeys, DataUse
 from keystead.node.fork import survive_forks
 from keystead.node.location import Location
 from keystead.node.maintenance import maintain
-from keystead.node.recorder import Recorder, node_name
+from keystead.node.recorder import Recorder, new_operation_id, node_name
 from keystead.node.rollback import require_not_put_back
 from keystead.node.root import RootHolder
 from keystead.node.sessions import close_session, open_session
@@ -108,6 +108,7 @@ class Node:
             self.clock,
             self.settings.destroy_expired_after_ms,
             self._secrets_changed,
+            self._scrub,
         )
         self.reader = SecretReader(
             self.gate, self.ring, self.binder, self._read_secrets, self.clock, self._expire_quietly
@@ -394,8 +395,3 @@ class Node:
         self.ring.after_fork()
         self.caller_keys.drop()
         self._end_periods()
-
-
-def new_operation_id() -> str:
-    """A random id that names one change, also where its outcome is unknown."""
-    return f"op_{random_bytes(12).hex()}"

@@ -25,8 +25,8 @@ from keystead.errors import (
 from keystead.gate import Entry
 from keystead.keys.lifecycle import KeyState
 from keystead.node.location import Location, locate
-from keystead.node.node import Files, Node, new_operation_id
-from keystead.node.recorder import Recorder, node_name
+from keystead.node.node import Files, Node
+from keystead.node.recorder import Recorder, new_operation_id, node_name
 from keystead.node.rollback import check_rollback
 from keystead.node.root import RootHolder, wrap_audit_key, wrap_integrity_key
 from keystead.node.settings import Settings, environment, load_settings

@@ -12,6 +12,7 @@ from keystead.audit.journal import Journal
 from keystead.audit.log import log_event
 from keystead.audit.record import Event, Record
 from keystead.clock import Clock
+from keystead.crypto.material import random_bytes
 from keystead.errors import AuditUnavailable, UsageError
 from keystead.gate import Entry
 from keystead.storage.audit import AuditRows
@@ -143,3 +144,8 @@ class Recorder:
 def node_name() -> str:
     """What tells this process from others in the audit log: host and process id."""
     return f"{os.uname().nodename}:{os.getpid()}"
+
+
+def new_operation_id() -> str:
+    """A random id that names one change, also where its outcome is unknown."""
+    return f"op_{random_bytes(12).hex()}"

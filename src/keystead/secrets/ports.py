@@ -51,7 +51,7 @@ class SecretRows(Protocol):
         """Names whose current version expired and was not recorded as such."""
 
     def destroyable(self, before_ms: int, limit: int) -> list[tuple[str, int]]:
-        """Versions that expired before a time and still have a ciphertext."""
+        """Versions that expired before a time and still have a ciphertext; a current one, if that was recorded then."""
 
     def under_key(self, reference: bytes) -> Iterable[tuple[str, int]]:
         """Names and versions whose ciphertext is under a data key."""

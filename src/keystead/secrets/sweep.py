@@ -27,6 +27,7 @@ class Sweeper:
     clock: Clock
     destroy_after_ms: int
     changed: Callable[[list[str]], None]
+    scrub: Callable[[], None]
     _told: set[str] = field(default_factory=set)
 
     def is_due(self) -> bool:
@@ -86,7 +87,7 @@ class Sweeper:
                 if head is None or row is None or row.ciphertext is None:
                     continue
                 ahead, after = self.clock.ahead_ms(), self.destroy_after_ms
-                if not is_destroy_due(row.expires_ms, now, ahead_ms=ahead, destroy_after_ms=after):
+                if not is_destroy_due(_ended_ms(head, row), now, ahead_ms=ahead, destroy_after_ms=after):
                     continue
                 rows.destroy_version(name, version, now)
                 sealed = self.binder().sealed(head, updated_ms=now)
@@ -94,6 +95,7 @@ class Sweeper:
                 self._note(change, "secret_destroyed", sealed, version)
         self.changed([name for name, _ in due])
         self._tell(session, "secret_destroyed", edited)
+        self.scrub()
 
     def _checked(self, rows: SecretRows, name: str, edited: dict[str, IntegrityError]) -> Head | None:
         head = rows.head(name)
@@ -125,3 +127,12 @@ class Sweeper:
             change.detail["version"], change.detail["head"] = version, head.digest
         else:
             change.also(event, target, version=version, head=head.digest)
+
+
+def _ended_ms(head: Head, row: VersionRow) -> int | None:
+    """From when the time until destruction runs. A current version's begins when its end was recorded: a process that
+    starts under a clock set wrong sees no jump, and must not destroy at once what expired for that clock only."""
+    if row.expires_ms is None or not head.is_current(row.version):
+        return row.expires_ms
+    recorded = head.expired_ms if head.deleted_ms is None else head.deleted_ms
+    return None if recorded is None else max(recorded, row.expires_ms)

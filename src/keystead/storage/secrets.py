@@ -125,9 +125,11 @@ class SqliteSecrets:
         return [name for (name,) in rows]
 
     def destroyable(self, before_ms: int, limit: int) -> list[tuple[str, int]]:
-        """Versions that expired before a time and still have a ciphertext."""
+        """Versions that expired before a time and still have a ciphertext; a current one, if that was recorded then."""
         rows = self._connection.execute(
-            "SELECT name, version FROM secret_versions WHERE expires_ms <= ? AND destroyed_ms IS NULL LIMIT ?",
+            "SELECT v.name, v.version FROM secret_versions v JOIN secrets s ON s.name = v.name"
+            " WHERE v.expires_ms <= ?1 AND v.destroyed_ms IS NULL"
+            " AND (s.current IS NOT v.version OR s.expired_ms <= ?1 OR s.deleted_ms <= ?1) LIMIT ?2",
             (before_ms, limit),
         )
         return list(rows)
