@@ -35,7 +35,7 @@ def _on(reference: weakref.ref[Node], do: Callable[[Node], None]) -> Callable[[]
 
 
 def _hold(node: Node) -> None:
-    # Registered after the store's, and so called before: the background thread may need the store to come to an end.
+    # Called before the stores are held: the background thread may need its store to come to an end.
     if not node.closed:
         node.ticker.hold()
 

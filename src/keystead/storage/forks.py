@@ -1,11 +1,15 @@
-"""Letting no fork find another thread inside SQLite, which keeps locks in the memory of a process."""
+"""Letting no fork find another thread inside SQLite, which keeps locks in the memory of a process.
+
+SQLite's locks are those of the whole process, and a process forks as a whole. So this is the one thing that is kept for
+a process and not for a node: which stores a fork has to wait for.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Protocol
-from weakref import ref
+import threading
+from typing import Final, Protocol
+from weakref import WeakSet
 
 
 class Held(Protocol):
@@ -18,16 +22,37 @@ class Held(Protocol):
         """Let others in again."""
 
 
-def hold_during_forks(what: Held) -> None:
-    """Hold it before every later fork of this process, for as long as it exists, and let it go in the parent."""
-    reference = ref(what)
+class Forks:
+    """Holds everything that was added, before every fork of this process, and lets it go in the parent.
 
-    def on(do: Callable[[Held], None]) -> Callable[[], None]:
-        def call() -> None:
-            found = reference()
-            if found is not None:
-                do(found)
+    Adding waits while a fork is under way: whatever is new then is used only afterwards.
+    """
 
-        return call
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: WeakSet[Held] = WeakSet()
+        self._standing: list[Held] = []
+        os.register_at_fork(before=self._before, after_in_parent=self._after, after_in_child=self._in_child)
 
-    os.register_at_fork(before=on(lambda found: found.hold()), after_in_parent=on(lambda found: found.let_go()))
+    def add(self, what: Held) -> None:
+        """Hold it during forks, for as long as it exists."""
+        with self._lock:
+            self._known.add(what)
+
+    def _before(self) -> None:
+        self._lock.acquire()
+        self._standing = list(self._known)
+        for what in self._standing:
+            what.hold()
+
+    def _after(self) -> None:
+        for what in self._standing:
+            what.let_go()
+        self._in_child()
+
+    def _in_child(self) -> None:
+        self._standing = []
+        self._lock.release()
+
+
+FORKS: Final = Forks()

@@ -22,7 +22,7 @@ from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.errors import OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnavailable
 from keystead.storage.file import make_private, require_one_name, uri
-from keystead.storage.forks import hold_during_forks
+from keystead.storage.forks import FORKS
 from keystead.storage.hindrance import hindrance_to
 
 Transaction = sqlite3.Connection
@@ -113,7 +113,7 @@ class SqliteStore:
         self._abandoned: list[object] = []
         self._owner = 0
         self._held: list[threading.Lock] = []
-        hold_during_forks(self)
+        FORKS.add(self)
 
     def create_file(self) -> None:
         """Make the file that is to become a store, private whatever the umask. Raises StoreUnavailable."""
