@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple
 
 from keystead.access.policy import OwnerPolicy
@@ -14,7 +14,7 @@ from keystead.audit.counts import Counts
 from keystead.audit.journal import Journal
 from keystead.clock import Clock
 from keystead.crypto.material import KeyMaterial
-from keystead.errors import IntegrityError, KeysteadError, OperatorError, StoreBusy, StoreUnavailable
+from keystead.errors import DataError, IntegrityError, KeysteadError, OperatorError, StoreBusy, StoreUnavailable
 from keystead.gate import Entry, Gate
 from keystead.keys.manage import DataKeyManager
 from keystead.keys.ring import KeyRing
@@ -58,14 +58,7 @@ class Files(NamedTuple):
 class Node:
     """An open store and what is shared by the services on it. Made by `keystead.node.opening`."""
 
-    def __init__(
-        self,
-        location: Location,
-        settings: Settings,
-        clock: Clock,
-        files: Files,
-        root: RootHolder,
-    ) -> None:
+    def __init__(self, location: Location, settings: Settings, clock: Clock, files: Files, root: RootHolder) -> None:
         self.location = location
         self.settings = settings
         self.clock = clock
@@ -86,7 +79,7 @@ class Node:
         self._swept_at = clock.now_ms()
         self.closed = False
         self.opened_slot: Slot | None = None
-        self.ticker = Ticker(self._tick, self._background_failed, settings.sweep_interval_ms / 1000)
+        self.ticker = Ticker(self._tick, self._background_failed)
         self.recorder = Recorder(self.journal, self.name, clock, self.ticker.wake)
         self.system = Session.start(Principal("system", "node"), clock.now_ms())
         self.ring = KeyRing(root, lambda: SqliteDataKeys(self.store.read()))
@@ -283,8 +276,12 @@ class Node:
                 until = max(until, self.clock.monotonic() + ASK_AGAIN_SECONDS)
                 self._tolerate(now)
             else:
-                self._generation = generation
                 self.stale_since = None
+                if generation != self._generation:
+                    self._generation = generation
+                    # Nothing of an older generation is served any more, so nothing of it stays in memory.
+                    self.cache.clear()
+                    self._end_periods()
             self._fresh_until = until
             return until
 
@@ -319,22 +316,20 @@ class Node:
 
     # The ticker
 
-    def _tick(self) -> bool:
-        """What is done once a second while there is activity; whether there may be more to do."""
+    def _tick(self) -> None:
+        """What is done once a second."""
         if self.closed or self.root.sealed:
-            return False
+            return
         self.counts.flush()
+        with suppress(OperatorError, DataError):  # whoever calls next meets it
+            self.refresh()
         now = self.clock.monotonic()
-        busy = False
         if now - self._synced_at >= JOURNAL_SYNC_SECONDS:
             self._synced_at = now
             self.journal.checkpoint()
-        else:
-            busy = True
         if self.clock.now_ms() - self._swept_at >= self.settings.sweep_interval_ms:
             self._swept_at = self.clock.now_ms()
             self.maintain()
-        return busy
 
     maintain = maintain
 

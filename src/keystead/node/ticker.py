@@ -1,9 +1,8 @@
-"""The one background thread of a node: asleep until there is something to do, and then once a second.
+"""The one background thread of a node: once a second, also while nobody calls, since others may change the store.
 
-Where nothing is done it looks once in a while all the same, since time goes by: secrets expire, keys come of age.
-
-Nothing that is promised depends on it: expiry, revocation and freshness are checked where values are read. It writes
-counts, asks the disk to confirm the journal, sweeps, rotates what is due, and runs what was handed to it.
+What is served does not depend on it: expiry, revocation and freshness are checked where values are read. It writes
+counts, asks the disk to confirm the journal, drops keys that another process destroyed, sweeps, rotates what is due,
+and runs what was handed to it.
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ HOLD_SECONDS: Final = 10.0
 
 
 class Ticker:
-    """Calls `tick` once a second while it was woken since, else after each `rest` seconds, and jobs at once."""
+    """Calls `tick` once a second from the first waking on, and jobs at once."""
 
-    def __init__(self, tick: Callable[[], bool], on_error: Callable[[BaseException], None], rest: float) -> None:
+    def __init__(self, tick: Callable[[], None], on_error: Callable[[BaseException], None]) -> None:
         self._tick = tick
-        self._rest = min(rest, threading.TIMEOUT_MAX)
         self._on_error = on_error
         self._jobs: deque[Callable[[], None]] = deque()
         self._stopping = False
@@ -37,15 +35,12 @@ class Ticker:
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._jobs.clear()
-        self._wake = threading.Event()
         self._poke = threading.Event()
 
     def wake(self) -> None:
-        """There is something to do at the next tick."""
+        """Tick from now on."""
         if self._thread is None or self._pid != os.getpid():
             self._start()
-        if not self._wake.is_set():
-            self._wake.set()
 
     def soon(self, job: Callable[[], None]) -> None:
         """Run a job in the background now."""
@@ -58,29 +53,25 @@ class Ticker:
             if self._stopping or (self._thread is not None and self._pid == os.getpid()):
                 return
             self._pid = os.getpid()
-            self._wake, self._poke = threading.Event(), threading.Event()
+            self._poke = threading.Event()
             self._thread = threading.Thread(target=self._run, name="keystead", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:
-        busy = False
         while not self._stopping:
-            if not busy:
-                self._wake.wait(self._rest)
-            self._wake.clear()
             self._poke.wait(TICK_SECONDS)
             self._poke.clear()
             with self._working:
-                busy = self._work()
+                self._work()
 
-    def _work(self) -> bool:
+    def _work(self) -> None:
         try:
             while self._jobs and not self._stopping:
                 self._jobs.popleft()()
-            return not self._stopping and self._tick()
+            if not self._stopping:
+                self._tick()
         except Exception as error:  # the thread outlives what it runs, and says what failed
             self._on_error(error)
-            return True
 
     def hold(self) -> None:
         """Return when the thread does nothing, and keep it so until `let_go`: a fork in its midst would copy a half."""
@@ -96,7 +87,6 @@ class Ticker:
     def stop(self) -> None:
         """End the thread and wait for what it is doing."""
         self._stopping = True
-        self._wake.set()
         self._poke.set()
         thread = self._thread
         if thread is not None and self._pid == os.getpid() and thread is not threading.current_thread():
