@@ -33,7 +33,7 @@ def busy(opened: Open, idle: Connection) -> Iterator[Connection]:
 
 def test_an_idle_process_drops_a_data_key_and_values_that_another_destroyed(busy: Connection, idle: Connection) -> None:
     """Section 3: every process drops a destroyed key within one second, also one that has nothing to do."""
-    former = busy.kms.list_data_keys()[0].id
+    former = busy.kms.list_data_keys().items[0].id
     material = idle.kms.node.ring._materials[former]
     busy.kms.rotate_data_key()
     busy.kms.destroy_data_key(former)
