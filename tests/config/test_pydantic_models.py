@@ -186,3 +186,19 @@ def test_a_dataclass_never_brings_pydantic_in(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
     assert done.stdout == "2 []\n"
+
+
+def test_a_credential_in_a_public_uri_is_masked_and_a_public_uri_without_one_stays_as_it_is() -> None:
+    class Shown(BaseModel):
+        database: Annotated[PostgresDsn, Public]
+        homes: Annotated[list[AnyUrl], Public]
+
+    database = "postgresql://ada:CANARY-in-a-dsn@db.example:5432/shop"
+    loader = ConfigLoader(
+        Shown, env={}, overrides={"database": database, "homes": ["https://shop.example/a?page=2", "x://u:CANARY@h/"]}
+    )
+    loader.load()
+    shown = loader.get_public()
+    assert shown["homes"][0] == "https://shop.example/a?page=2"
+    assert "CANARY" not in repr(shown)
+    assert "db.example:5432" in shown["database"]

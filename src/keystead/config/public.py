@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from keystead.config.schema import Schema
 from keystead.config.urls import SecretURL
 from keystead.secrets.value import SecretValue
 
+_WITH_CREDENTIAL = re.compile(r"://[^/?#]*@")
 _NAMES = ("_url", "_uri", "_dsn", "_urls", "_uris")
 
 
@@ -22,7 +24,10 @@ def public_values(schema: Schema, instance: Any) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> Any:
-    """The value as JSON has it: durations and other types of one text as that text, a size as its bytes."""
+    """The value as JSON has it: durations and other types of one text as that text, a size as its bytes.
+
+    A URI with a credential, which a model's own types let through, is masked: marked public or not, that is none.
+    """
     if isinstance(value, enum.Enum):
         return as_json(value.value)
     if isinstance(value, timedelta):
@@ -33,7 +38,8 @@ def as_json(value: Any) -> Any:
         return [as_json(item) for item in value]
     if isinstance(value, dict):
         return {str(name): as_json(item) for name, item in value.items()}
-    return str(value)
+    text = str(value)
+    return mask_uri(text) if _WITH_CREDENTIAL.search(text) else text
 
 
 def connections(schema: Schema, instance: Any) -> dict[str, str]:
