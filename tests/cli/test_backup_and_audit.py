@@ -60,6 +60,10 @@ def test_a_restore_overwrites_nothing_and_a_bad_one_leaves_nothing(ks: Commands,
     (ks.folder / "damaged").write_bytes(damaged)
     assert there("restore", str(ks.folder / "damaged"), "--passphrase-file", words).code == 7
     assert there("restore", str(ks.folder / "nowhere"), "--passphrase-file", words).code == 1
+    (tmp_path / "no-shred-keys").mkdir()
+    ks.good("backup", "shreddable", "--shreddable", "--passphrase-file", words)
+    shreddable = ("restore", str(ks.folder / "shreddable"), "--passphrase-file", words)
+    assert there(*shreddable, "--shred-keys", str(tmp_path / "no-shred-keys")).code == 7
     assert not there.store.exists()
     there.good("restore", source, "--passphrase-file", words)
     assert there.good("get", "A").text == "x"

@@ -16,6 +16,7 @@ from keystead.node.location import FOLDER, Location, in_folder, locate
 from keystead.node.node import Node
 from keystead.node.opening import Opening, create_node, is_missing, open_node, prepare_folder
 from keystead.node.settings import environment
+from keystead.node.shredding import ShredKeyFolder
 from keystead.node.slots import SlotManager
 from keystead.seal.credential import Credential
 from keystead.seal.master_key import MasterKey, generate_master_key, parse_master_key
@@ -243,6 +244,8 @@ def restore_store(
         backup.root.seal()
         if backup.shreddable and shred_keys is None:
             raise UsageError(f"{file.absolute()} is a shreddable backup", hint="give the folder of its shred keys")
+        if backup.shreddable and shred_keys is not None:
+            ShredKeyFolder(shred_keys).require_of(backup.content.row.store_id)
         location.folder.parent.mkdir(parents=True, exist_ok=True)
         source = make_store(location, with_kit=False).key_source
     with KMSService(location.database, prompt=prompt) as kms:
