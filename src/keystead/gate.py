@@ -218,7 +218,9 @@ class Gate(Generic[T]):
 
     def failed(self, session: Session, resource: str, event: str, error: BaseException, operation_id: str = "") -> None:
         """Record a failure outside any transaction: its class and code, never its text."""
-        outcome = "unknown" if isinstance(error, OutcomeUnknown) else "failed"
+        # A signal may have raised just after the commit.
+        hidden = isinstance(error, OutcomeUnknown) or not isinstance(error, Exception)
+        outcome = "unknown" if hidden else "failed"
         code = error.code if isinstance(error, KeysteadError) else "internal"
         entry = Entry(session.id, str(session.principal), event, resource, outcome, operation_id)
         entry.detail = {"error": type(error).__name__, "code": code}

@@ -125,7 +125,7 @@ def _backward(path: Path, file: BinaryIO) -> Iterator[TailLine]:
 class Tail:
     """The end of a chain: records, last link, highest sequence; the last file, its whole bytes and torn bytes after.
 
-    `sound` is False where the last line is no line of this chain.
+    `sound` is False where the last line is no line of this chain; `number` is that line's outbox number.
     """
 
     count: int
@@ -135,6 +135,7 @@ class Tail:
     size: int
     torn: bytes
     sound: bool
+    number: int | None = None
 
 
 def read_tail(folder: Path, chain: str) -> Tail:
@@ -154,7 +155,7 @@ def read_tail(folder: Path, chain: str) -> Tail:
         return Tail(0, b"", 0, path, size, torn, sound=False)
     link, index = (previous.link, previous.index + 1) if previous else (genesis(chain), 0)
     sound = parsed.index == index and follows(link, last.data, parsed)
-    return Tail(parsed.index + 1, parsed.link, parsed.sequence, path, size, torn, sound)
+    return Tail(parsed.index + 1, parsed.link, parsed.sequence, path, size, torn, sound, parsed.number)
 
 
 def _parsed(data: bytes) -> Line | None:

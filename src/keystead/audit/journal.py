@@ -19,7 +19,7 @@ from typing import Literal
 
 from keystead.audit.chain import make_line
 from keystead.audit.checkpoints import AuditKeys, head_mac, make_checkpoint, restore_frontier
-from keystead.audit.files import lines_backward
+from keystead.audit.files import lines_backward, read_tail
 from keystead.audit.ports import ChainRegistry, Head
 from keystead.audit.record import Event, Record
 from keystead.audit.slots import take_slot
@@ -87,15 +87,8 @@ class Journal:
         Raises:
             AuditUnavailable: no chain can be written in this folder.
         """
-        journal = cls(
-            folder,
-            node=node,
-            clock=clock,
-            heads=heads,
-            fsync=fsync,
-            file_bytes=file_bytes,
-            reserve_bytes=reserve_bytes,
-        )
+        sizes = {"file_bytes": file_bytes, "reserve_bytes": reserve_bytes}
+        journal = cls(folder, node=node, clock=clock, heads=heads, fsync=fsync, **sizes)
         journal.ready()
         return journal
 
@@ -108,6 +101,7 @@ class Journal:
         self._link = b""
         self._tree: Frontier | None = None
         self._refused = False
+        self._in_doubt = False
         self._waiting: list[tuple[int, bytes]] = []
         self._moved: list[tuple[int, int]] = []
         self._confirmed: list[int] = []
@@ -236,6 +230,8 @@ class Journal:
     def _checkpoint(self, *, closing: bool) -> Head:
         with self._lock:
             keys = self._keys
+            if self._in_doubt:
+                self._slot()
             self._move_waiting()
             if keys is not None and self._count > (self._start if closing else self._vouched):
                 self._vouch(keys, closing)
@@ -300,15 +296,18 @@ class Journal:
         return Head(self._chain, self._count, self._link.hex() if self._count else "")
 
     def _write(self, *records: tuple[int | None, bytes]) -> None:
-        """The one place that links, all of them or none: under the lock, with a slot."""
+        """The one place that links, all of them or none: under the lock, with a slot. Numbers are of what waits."""
+        writer = self._slot()
         lines, link = [], self._link
         for index, (number, content) in enumerate(records, self._count):
             line, link = make_line(link, index, self._sequence, number, content)
             lines.append(line)
+        # A signal may raise between any two steps.
+        self._in_doubt = True
         try:
-            self._slot().write(b"\n".join((*lines, b"")))
+            writer.write(b"\n".join((*lines, b"")))
         except OSError as error:
-            self._refused = True
+            self._refused, self._in_doubt = True, False
             raise self._unavailable(error) from error
         self._refused = False
         self._link = link
@@ -316,26 +315,43 @@ class Journal:
         if self._tree is not None:
             for line in lines:
                 self._tree.add(leaf_hash(line))
+        self._have_moved(records[-1][0])
+        self._in_doubt = False
+
+    def _have_moved(self, last: int | None) -> None:
+        """The records that wait, up to the one numbered `last`, are the chain's newest."""
+        numbers = [number for number, _ in self._waiting]
+        if last in numbers:
+            moved = numbers[: numbers.index(last) + 1]
+            self._moved += [(number, place) for place, number in enumerate(moved, self._count - len(moved) + 1)]
+            del self._waiting[: len(moved)]
+
+    def _resolve(self, writer: Writer) -> Writer:
+        """Know the chain's end again, from the chain, after a write that a signal broke off."""
+        tail = read_tail(self.folder, self._chain)
+        if tail.path is None or not tail.sound:
+            raise OSError(errno.EIO, f"the end of audit chain {self._chain} is not what was written")
+        writer.resume(tail.path, tail.size)
+        self._count, self._link, self._tree = tail.count, tail.link, None
+        self._have_moved(tail.number)
+        self._in_doubt = False
+        return writer
 
     def _move_waiting(self) -> None:
         while self._waiting:
-            some = self._waiting[:MOVED_AT_ONCE]
-            first = self._count + 1
-            self._write(*some)
-            self._moved += [(number, place) for place, (number, _) in enumerate(some, first)]
-            del self._waiting[: len(some)]
+            self._write(*self._waiting[:MOVED_AT_ONCE])
 
     def _note(self, event: Event, detail: dict[str, str | int]) -> None:
         record = Record(self._clock.now_ms(), self.node, "", "system:audit", event, f"chain/{self._chain}")
         self._write((None, record._replace(detail=detail).content()))
 
     def _slot(self) -> Writer:
-        if self._writer is not None:
+        if self._writer is not None and not self._in_doubt:
             return self._writer
         if self._closed:
             raise AuditUnavailable("the audit journal is closed", hint="open the store again")
         try:
-            return self._take_slot()
+            return self._take_slot() if self._writer is None else self._resolve(self._writer)
         except OSError as error:
             raise self._unavailable(error) from error
 

@@ -73,6 +73,14 @@ class Writer:
         if self._size + self._reserve_bytes // 2 > self._reserved:
             self._reserve()
 
+    def resume(self, path: Path, size: int) -> None:
+        """Go on behind the whole lines that `path` is known to have, whatever was done last."""
+        fd = os.open(path, _APPEND)
+        # A sync in another thread may be using the old descriptor now.
+        self._retired.append(self._fd)
+        self.path, self._fd, self._size, self._reserved = path, fd, size, 0
+        self._dirty = os.fstat(fd).st_size != size
+
     def sync(self) -> None:
         """Return when the disk has every line that was written before the call."""
         retired, self._retired = self._retired, []

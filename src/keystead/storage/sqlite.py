@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 from weakref import WeakSet
@@ -99,7 +99,7 @@ class SqliteStore:
         self.path = path
         self._clock = clock
         self._lock_path = path.with_name(path.name + ".lock")
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         self._mine = threading.local()
         self._idle = threading.Event()
         self._pid = os.getpid()
@@ -112,7 +112,7 @@ class SqliteStore:
         self._broken: str | None = None
         self._abandoned: list[object] = []
         self._owner = 0
-        self._held: list[threading.Lock] = []
+        self._held: list[Any] = []
         FORKS.add(self)
 
     def create_file(self) -> None:
@@ -151,22 +151,30 @@ class SqliteStore:
                     why=self._broken,
                     hint="check the disk, then restart",
                 )
-            self._lock_file()
             try:
+                self._lock_file()
                 with self._transaction(connection, operation_id):
                     yield connection
             finally:
-                fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+                if self._lock_fd >= 0:
+                    fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
 
     @contextmanager
     def _alone(self) -> Iterator[sqlite3.Connection]:
         """The writing connection, for one thread at a time."""
         if self._pid != os.getpid():
             self._after_fork()
-        if not self._writing.acquire(timeout=BUSY_SECONDS):
-            raise StoreBusy(f"the store {self.path.absolute()} is busy: another thread is writing", hint="try again")
-        self._owner = threading.get_ident()
+        mine = self._owner == threading.get_ident()
+        if not mine:
+            # A signal may have broken off an earlier call of this thread between its last steps.
+            with suppress(RuntimeError):
+                while True:
+                    self._writing.release()
+        if mine or not self._writing.acquire(timeout=BUSY_SECONDS):
+            who = "this thread is in the middle of a change" if mine else "another thread is writing"
+            raise StoreBusy(f"the store {self.path.absolute()} is busy: {who}", hint="try again")
         try:
+            self._owner = threading.get_ident()
             if self._writer is None:
                 self._writer = self._connect(sqlite3.Connection, BUSY_SECONDS)
             yield self._writer
@@ -176,10 +184,11 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self, connection: sqlite3.Connection, operation_id: str) -> Iterator[None]:
-        with self.translated():
-            connection.execute("BEGIN IMMEDIATE")
+        # A signal, such as Ctrl-C, may raise between any two steps; none may leave a transaction open, here or before.
+        self._roll_back(connection)
         try:
             with self.translated():
+                connection.execute("BEGIN IMMEDIATE")
                 yield
         except BaseException:
             self._roll_back(connection)
@@ -350,7 +359,7 @@ class SqliteStore:
         for reader in list(self._readers):
             self._hold(reader.using)
 
-    def _hold(self, lock: threading.Lock) -> None:
+    def _hold(self, lock: Any) -> None:
         if lock.acquire(timeout=BUSY_SECONDS):
             self._held.append(lock)
 
@@ -363,7 +372,8 @@ class SqliteStore:
         # An inherited connection must not even be closed here: that would touch what the parent still uses.
         self._abandoned += [*self._readers, self._writer]
         self._readers, self._writer, self._mine = WeakSet(), None, threading.local()
-        self._writing, self._connecting, self._copying = threading.Lock(), threading.Lock(), threading.Lock()
+        self._writing = threading.RLock()
+        self._connecting, self._copying = threading.Lock(), threading.Lock()
         self._owner, self._held = 0, []
         self._lock_fd = -1
         self._pid = os.getpid()
