@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterator
 
@@ -43,9 +44,9 @@ def test_a_hundred_thousand_hostile_headers_slow_good_callers_by_less_than_a_ten
     made_up = hostile(good[0])
 
     def good_calls() -> None:
-        for blob in good * 10:
+        for blob in good * 50:
             kms.decrypt(blob)
-        for _ in range(100):
+        for _ in range(300):
             kms.decrypt_data(envelope)
 
     def hostile_calls() -> None:
@@ -59,16 +60,15 @@ def test_a_hundred_thousand_hostile_headers_slow_good_callers_by_less_than_a_ten
         with pytest.raises(DataKeyNotFound):
             kms.decrypt_data({**envelope, "keyId": f"default-{random.getrandbits(40)}"})
 
-    for _ in range(20):
+    for _ in range(5):
         good_calls()
-    before = [spent(good_calls) for _ in range(ROUNDS)]
-    kept, between = set(ring._reading), []
+    kept, ratios = set(ring._reading), []
     assert len(kept) == WRITERS
     for _ in range(ROUNDS):
+        # each pair stands together in time, since the speed of a machine that others use changes by more than a tenth
+        calm = spent(good_calls)
         hostile_calls()
         assert set(ring._reading) == kept, "made-up headers evict nothing and add nothing"
-        between.append(spent(good_calls))
-    after = [spent(good_calls) for _ in range(ROUNDS)]
-    assert min(between) < 1.1 * min(*before, *after)
-    assert min(after) < 1.1 * min(before)
+        ratios.append(spent(good_calls) / calm)
+    assert statistics.median(ratios) < 1.1, statistics.quantiles(ratios)
     assert len(ring._unknown) <= UNKNOWN_REFERENCES
