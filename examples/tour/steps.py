@@ -35,7 +35,7 @@ def make_store(tour: Tour) -> list[str]:
     again = json.loads(tour.command(f"{line} --json"))
     hold("a second init changes nothing", again["created"] is False)
     tour.opened = keystead.connect(tour.store)
-    kinds = sorted(slot.kind for slot in tour.opened.kms.slots.list())
+    kinds = sorted(slot.kind for slot in tour.opened.kms.slots.list().items)
     hold("master key and recovery kit each open the store", kinds == ["master-key", "recovery"])
     kept = [path for path in tour.store.rglob("*") if path.name != ".gitignore"]
     kept += [tour.store, tour.folder / "recovery-kit.txt"]

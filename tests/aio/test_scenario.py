@@ -144,7 +144,7 @@ async def scenario(store: Any, path: Path, clock: ManualClock) -> list[Any]:
         kms.rotate_data_key,
     )
     first = (await maybe(kms.list_data_keys())).items[0].id
-    slot = (await maybe(kms.slots.list()))[0].id
+    slot = (await maybe(kms.slots.list())).items[0].id
     await note(
         lambda: kms.affected_by_destroying(first),
         lambda: kms.destroy_data_key(first),

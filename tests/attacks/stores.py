@@ -144,7 +144,7 @@ def read_all(store: Connection, note: Callable[[str, Callable[[], Any]], None]) 
     for chosen in ({}, {"expired": True}, {"expired": False}, {"deleted": True}, {"tags": {"team": "ours"}}):
         note(f"list {chosen}", lambda chosen=chosen: [asdict(item) for item in kms.list_secrets(**chosen).items])
     note("data keys", lambda: [asdict(item) for item in kms.list_data_keys().items])
-    note("slots", lambda: [asdict(item) for item in kms.slots.list()])
+    note("slots", lambda: [asdict(item) for item in kms.slots.list().items])
 
 
 def do_all(store: Connection, note: Callable[[str, Callable[[], Any]], None]) -> None:

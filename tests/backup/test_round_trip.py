@@ -138,7 +138,7 @@ def test_only_the_new_places_key_opens_the_restored_store(
     new_key = keystead.generate_master_key()
     new = place("new.db", master_key=new_key)
     new.kms.restore(tmp_path / "b", passphrase=PASSPHRASE)
-    assert [slot.label for slot in new.kms.slots.list()] == ["master key"]
+    assert [slot.label for slot in new.kms.slots.list().items] == ["master key"]
     new.close()
     for old in (key, keystead.Passphrase("old passphrase of the old place")):
         with pytest.raises(WrongMasterKey):

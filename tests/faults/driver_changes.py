@@ -78,7 +78,7 @@ def rotate_data_key(run: Run) -> None:
 
 
 def rekey(run: Run) -> None:
-    slots = run.store.kms.slots.list()
+    slots = run.store.kms.slots.list().items
     credential = parse_master_key(run.key, source="a test")
     run.ready()
     run.attempt("rekey", lambda: run.store.kms.rekey({slot.id: credential for slot in slots}))

@@ -165,7 +165,7 @@ def slots_and_sessions(w: World) -> None:
     w.do("slots.add", keystead.MasterKey(raw), label="key")
     w.do("slots.add", keystead.MasterKey(raw), label="key again")
     w.do("slots.add", w.text(), label="no credential")
-    added = {slot.label: slot.id for slot in w.do("slots.list")}
+    added = {slot.label: slot.id for slot in w.do("slots.list").items}
     for which in ("words", "nowhere", ""):
         w.do("slots.find", which)
     w.do("kms.rekey")
@@ -174,7 +174,7 @@ def slots_and_sessions(w: World) -> None:
         w.do("kms.rekey", {**own, added["words"]: credential, added["key"]: keystead.MasterKey(raw)})
     w.do("slots.remove", "nowhere")
     w.do("slots.remove", "key")
-    for slot in w.do("slots.list"):
+    for slot in w.do("slots.list").items:
         w.do("slots.remove", slot.id)
     for name in ("session_id", "notices", "node", "sessions", "get_status"):
         w.do(f"kms.{name}")

@@ -35,8 +35,8 @@ CALLS: dict[str, Call] = {
     "the id of what a destruction affects": lambda s: s.kms.affected_by_destroying(3),
     "a slot that is a number": lambda s: s.kms.slots.find(3),
     "a slot's credential that is text": lambda s: s.kms.slots.add(keystead.generate_master_key(), label="x"),
-    "one text in the place of slots to drop": lambda s: s.kms.rekey(drop=s.kms.slots.list()[0].id),
-    "a rekeying credential that is text": lambda s: s.kms.rekey({s.kms.slots.list()[0].id: "x"}),
+    "one text in the place of slots to drop": lambda s: s.kms.rekey(drop=s.kms.slots.list().items[0].id),
+    "a rekeying credential that is text": lambda s: s.kms.rekey({s.kms.slots.list().items[0].id: "x"}),
     "a callback that cannot be called": lambda s: s.kms.on_event("secret_stored", None),
     "events that are a number": lambda s: s.kms.on_event(3, print),
 }

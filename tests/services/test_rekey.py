@@ -21,11 +21,11 @@ from keystead.testing import ManualClock
 
 def rekey(kms: KMSService, key: str) -> tuple[SlotInfo, ...]:
     credential = parse_master_key(key, source="a test")
-    return kms.rekey({slot.id: credential for slot in kms.slots.list()})
+    return kms.rekey({slot.id: credential for slot in kms.slots.list().items})
 
 
 def by_label(kms: KMSService) -> list[SlotInfo]:
-    return sorted(kms.slots.list(), key=lambda slot: slot.label)
+    return sorted(kms.slots.list().items, key=lambda slot: slot.label)
 
 
 def wrappings(path: Path) -> list[bytes]:
@@ -111,7 +111,7 @@ def test_after_a_rekey_by_another_process_this_one_says_to_open_again_and_writes
     again = opened()
     assert [info.state for info in again.kms.list_data_keys().items] == ["active"]
     assert again.kms.get_secret("API_KEY").reveal() == "x"
-    assert len(again.kms.slots.list()) == 2
+    assert len(again.kms.slots.list().items) == 2
 
 
 def test_what_was_unwrapped_before_goes_on_and_what_was_not_says_to_open_again(

@@ -23,9 +23,9 @@ class SlotOperations:
     def __init__(self, sync: services.SlotOperations) -> None:
         self._sync = sync
 
-    async def list(self) -> tuple[SlotInfo, ...]:
-        """Every key slot, oldest first."""
-        return await to_thread(self._sync.list)
+    async def list(self, *, limit: int = 100, after: str | None = None) -> Page[SlotInfo]:
+        """A page of the key slots, oldest first."""
+        return await to_thread(self._sync.list, limit=limit, after=after)
 
     async def find(self, which: str) -> SlotInfo:
         """The slot of an id, the beginning of one, or a label."""

@@ -11,7 +11,7 @@ import click
 import keystead
 from keystead.cli import entry, output
 from keystead.cli.commands import Verbs
-from keystead.cli.context import Context, global_options, pass_context
+from keystead.cli.context import Context, every, global_options, pass_context
 from keystead.errors import KeysteadError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def slots() -> None:
 def list_command(context: Context) -> None:
     """List the key slots, oldest first."""
     with context.kms() as kms:
-        found = kms.slots.list()
+        found = every(kms.slots.list)
     if context.json:
         output.document("slots/1", slots=[asdict(slot) for slot in found])
         return

@@ -42,13 +42,17 @@ class SlotOperations:
 
         return SlotManager(self._face._node)
 
-    def list(self) -> tuple[SlotInfo, ...]:
-        """Every key slot, oldest first."""
-        return self._manager().listing(self._face._session)
+    def list(self, *, limit: int = 100, after: str | None = None) -> Page[SlotInfo]:
+        """A page of the key slots, oldest first.
+
+        Raises:
+            UsageError: a limit outside 1 to 1,000, or an `after` that is no page's `next`.
+        """
+        return page_of(self._manager().listing(self._face._session), lambda slot: slot.id, limit=limit, after=after)
 
     def find(self, which: str) -> SlotInfo:
         """The slot of an id, the beginning of one, or a label. Raises SlotNotFound; UsageError where several fit."""
-        return find_slot(self.list(), which)
+        return find_slot(self._manager().listing(self._face._session), which)
 
     def add(self, credential: Credential, *, label: str) -> SlotInfo:
         """Add a slot by which `credential` opens the store; no secret is rewritten.
