@@ -436,3 +436,13 @@ def test_settings_stand_in_a_file_beside_the_store(path: Path, key: str) -> None
         assert store.kms.list_secrets().items[0].previous is None
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_services_that_come_and_go_on_an_open_node_leave_nothing_that_grows(kms: KMSService) -> None:
+    for _ in range(1200):
+        service = KMSService.on(kms.node)
+        service.close()
+    assert len(kms.node.sessions) <= 1001
+    assert len(kms.node._ended) <= 2
+    assert kms.session_id in kms.node.sessions
+    assert kms.decrypt(kms.encrypt(b"x")) == b"x"

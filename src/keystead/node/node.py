@@ -69,7 +69,7 @@ class Node:
         self.inherited_sessions: frozenset[str] = frozenset()
         self.notices: list[str] = []
         self.stale_since: float | None = None
-        self._ended: list[Callable[[], None]] = []
+        self._ended: dict[str, tuple[Callable[[], None], ...]] = {}
         self._binder: Binder | None = None
         self._fresh_until = -1.0
         self._refresh_lock = threading.Lock()
@@ -182,14 +182,18 @@ class Node:
         return row
 
     def data_use(self, session: Session, face: MutableMapping[str, Any]) -> DataUse:
-        """Encryption and decryption for one session; it is told of changes until the node closes."""
+        """Encryption and decryption for one session; it is told of changes until that is closed."""
         use = DataUse(self.caller_keys, self.gate, self.counts, session, self.clock, face=face)
-        self._ended.append(use.end_period)
+        self.on_change(session, use.end_period)
         return use
 
-    def on_change(self, callback: Callable[[], None]) -> None:
-        """Call back whenever what was kept of keys or secrets may not be used any more."""
-        self._ended.append(callback)
+    def on_change(self, session: Session, callback: Callable[[], None]) -> None:
+        """Call back whenever what a session kept of keys or secrets may not be used any more, until it is closed."""
+        self._ended[session.id] = (*self._ended.get(session.id, ()), callback)
+
+    def forget_callbacks(self, session: Session) -> None:
+        """The session has ended, and keeps nothing any more."""
+        self._ended.pop(session.id, None)
 
     def _reserve(self, key_id: str, wanted: int) -> int:
         """Reserve messages of a data key; recorded as a change, so that a store put back is told from its number."""
@@ -226,8 +230,9 @@ class Node:
         self._end_periods()
 
     def _end_periods(self) -> None:
-        for end in self._ended:
-            end()
+        for ends in list(self._ended.values()):
+            for end in ends:
+                end()
 
     def _scrub(self) -> None:
         if not self.store.checkpoint():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keystead.access.principal import Principal
 from keystead.access.session import Session
 from keystead.errors import AuditUnavailable
+
+KEPT: Final = 1000
+"""Sessions of a process above which ended ones are forgotten; the log has them all."""
+KEPT_ENDED: Final = 100
 
 if TYPE_CHECKING:
     from keystead.node.node import Node
@@ -18,6 +22,9 @@ def open_session(node: Node, principal: Principal) -> Session:
     session = Session.start(principal, node.clock.now_ms())
     node.record(session, "session_opened", f"session/{session.id}")
     node.sessions[session.id] = session
+    if len(node.sessions) > KEPT:
+        for known in [known for known in list(node.sessions.values()) if known.ended][:-KEPT_ENDED]:
+            node.sessions.pop(known.id, None)
     return session
 
 
@@ -31,3 +38,4 @@ def close_session(node: Node, session: Session) -> None:
         if session.id not in node.inherited_sessions:
             with suppress(AuditUnavailable):
                 node.record(session, "session_closed", f"session/{session.id}")
+        node.forget_callbacks(session)

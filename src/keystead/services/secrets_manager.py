@@ -100,7 +100,7 @@ class SecretsManager:
         if self._watching is not node:
             self._watching = node
             self._monotonic = node.clock.monotonic
-            node.on_change(self._hot.clear)
+            node.on_change(self.kms._session, self._hot.clear)
         return node
 
     # Reading
