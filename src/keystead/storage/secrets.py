@@ -129,7 +129,7 @@ class SqliteSecrets:
         rows = self._connection.execute(
             "SELECT v.name, v.version FROM secret_versions v JOIN secrets s ON s.name = v.name"
             " WHERE v.expires_ms <= ?1 AND v.destroyed_ms IS NULL"
-            " AND (s.current IS NOT v.version OR s.expired_ms <= ?1 OR s.deleted_ms <= ?1) LIMIT ?2",
+            " AND (s.current IS NOT v.version OR coalesce(s.deleted_ms, s.expired_ms) <= ?1) LIMIT ?2",
             (before_ms, limit),
         )
         return list(rows)
