@@ -264,12 +264,33 @@ def test_a_cached_value_is_not_heated_when_it_changed_between_look_up_and_answer
     assert store.secrets.get_secret("API_KEY").reveal() == "new"
 
 
+def test_misses_are_counted_and_stand_in_the_log_beside_what_was_read(store: Connection) -> None:
+    for name in ("API_KEY", "DB_KEY", "JWT_KEY"):
+        store.kms.store_secret(name, "x")
+    counted: list[tuple[str, int]] = []
+
+    def note(facts: dict[str, Any]) -> None:
+        if facts["detail"]["event"] == "cache_miss":
+            counted.append((facts["target"], facts["detail"]["uses"]))
+
+    store.kms.on_event("uses_counted", note)
+    events = recorded(store.kms)
+    for _ in range(4):
+        store.secrets.clear_cache()
+        store.secrets.get_secret("API_KEY")
+    assert [event for event, _, _ in events if event != "secret_retrieved"] == ["cache_miss"]
+    store.secrets.get_secrets(["API_KEY", "DB_KEY", "JWT_KEY"])
+    store.kms.node.counts.flush()
+    assert dict(counted) == {"secret/API_KEY": 4, "secret/*": 2}
+    assert store.secrets.get_status().misses == 6
+
+
 def test_a_read_that_fails_is_recorded_and_a_hit_is_not_recorded_again(store: Connection) -> None:
     store.kms.store_secret("API_KEY", "x")
     events = recorded(store.kms)
     for _ in range(10):
         store.secrets.get_secret("API_KEY")
-    assert [event for event, _, _ in events if event != "cache_hit"] == ["secret_retrieved"]
+    assert [event for event, _, _ in events if event != "cache_hit"] == ["cache_miss", "secret_retrieved"]
 
 
 def test_an_old_value_is_not_served_even_for_a_moment_after_it_was_dropped(store: Connection) -> None:

@@ -185,7 +185,7 @@ class SecretsManager:
 
     def _miss(self, key: Key, stale: Entry | None) -> SecretValue:
         node = self._watch()
-        node.cache.figures.misses += 1
+        self._missed(key[0])
         token, generation, now = node.cache.token, node.generation, self._monotonic()
         try:
             found = node.reader.get(self.kms._session, *key)
@@ -193,6 +193,15 @@ class SecretsManager:
             return self._serve_stale(key, stale, error).value
         node.cache.put(key, Entry(found, generation, now), token)
         return found.value
+
+    def _missed(self, *names: str) -> None:
+        """Count what the cache could not answer; what is then read has a record of its own."""
+        node, session = self._watch(), self.kms._session
+        node.cache.figures.misses += len(names)
+        target = f"secret/{names[0] if len(names) == 1 else '*'}"
+        counter = node.counts.use("cache_miss", target, session.id, str(session.principal))
+        for _ in names[1:]:
+            counter.use()
 
     def _serve_stale(self, key: Key, stale: Entry | None, error: StoreBusy | StoreUnavailable) -> Found:
         """What is held, while the store is busy: bounded in time, announced, never expired, revoked or changed."""
@@ -259,7 +268,7 @@ class SecretsManager:
     def _read_many(self, references: list[Reference], missing: str) -> dict[Reference, Found | KeysteadError]:
         node = self._watch()
         token, generation, now = node.cache.token, node.generation, self._monotonic()
-        node.cache.figures.misses += len(references)
+        self._missed(*(reference.name for reference in references))
         keys: dict[Reference, Key] = {r: (r.name, r.version, r.label) for r in references}
         answers: dict[Reference, Found | KeysteadError]
         try:
