@@ -22,8 +22,10 @@ from keystead.errors import (
     FileUnavailable,
     KeysteadError,
     OperatorError,
+    OutcomeUnknown,
     StoreUnavailable,
 )
+from keystead.node.outcomes import noting_unknown, settle_unknown
 
 
 def test_after_a_failed_flush_the_outcome_is_unknown_and_the_process_writes_no_more(kills: Kills) -> None:
@@ -49,6 +51,36 @@ def test_what_had_an_unknown_outcome_is_repeated_safely_after_reopening(kills: K
         assert store.kms.store_secret("NEW_0", "new" * 20, expected_version=int(there)).version == 1 + there
         assert value(store, "NEW_0") == "new" * 20
         assert audit_report(store).ok
+
+
+def test_the_next_opening_records_whether_the_operation_was_committed_once_and_truly(kills: Kills) -> None:
+    """DESIGN 6: reconciled at the next open."""
+    folder = kills.fresh("store")
+    outcome = kills.server.run("failing_write", folder, kills.key, fail("fdatasync", "EIO", path=folder / "app.db-wal"))
+    operation = outcome.error("write")[2]
+    for _ in range(2):
+        with keystead.connect(folder / DATABASE, master_key=kills.key) as store:
+            there = value(store, "NEW_0") == "new" * 20
+            settled = [i.record for i in store.kms.audit.tail(500) if i.record.event == "outcome_settled"]
+            assert [(record.operation_id, record.detail) for record in settled] == [
+                (operation, {"committed": "yes" if there else "no"})
+            ]
+            assert audit_report(store).ok
+    assert list((folder / "app.db.audit" / "unknown").iterdir()) == []
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_an_unknown_operation_is_found_where_its_record_is_and_nowhere_else(tmp_path: Path, committed: bool) -> None:
+    with keystead.connect(tmp_path / "app.db", master_key=keystead.generate_master_key()) as store:
+        store.kms.store_secret("API_KEY", "x")
+        node = store.kms.node
+        stored = next(i.record for i in store.kms.audit.tail(50) if i.record.event == "secret_stored")
+        operation = stored.operation_id if committed else "op_" + "0" * 24
+        with pytest.raises(OutcomeUnknown), noting_unknown(node.journal.folder):
+            raise OutcomeUnknown("a commit failed", operation_id=operation)
+        settle_unknown(node)
+        record = [i.record for i in store.kms.audit.tail(5) if i.record.event == "outcome_settled"][-1]
+        assert record.detail == {"committed": "yes" if committed else "no"}
 
 
 def test_an_unknown_outcome_is_in_the_audit_log_under_its_operation(kills: Kills) -> None:

@@ -33,6 +33,7 @@ class Event(StrEnum):
     SESSION_CLOSED = "session_closed"
     SESSION_REVOKED = "session_revoked"
     SESSIONS_LISTED = "sessions_listed"
+    OUTCOME_SETTLED = "outcome_settled"
     ACCESS_DENIED = "access_denied"
     SECRET_STORED = "secret_stored"
     SECRET_RETRIEVED = "secret_retrieved"

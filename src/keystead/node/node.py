@@ -22,6 +22,7 @@ from keystead.keys.use import CallerKeys, DataUse
 from keystead.node.fork import survive_forks
 from keystead.node.location import Location
 from keystead.node.maintenance import maintain
+from keystead.node.outcomes import noting_unknown
 from keystead.node.recorder import Recorder, new_operation_id, node_name
 from keystead.node.rollback import require_not_put_back
 from keystead.node.root import RootHolder
@@ -144,7 +145,7 @@ class Node:
         It begins with the data keys as they are now: nothing is stored under one that was destroyed a moment ago.
         """
         moved = self.journal.confirmed()
-        with self.store.write(operation_id=operation_id) as connection:
+        with noting_unknown(self.journal.folder), self.store.write(operation_id=operation_id) as connection:
             generation, keys_generation = SqliteStoreRow(connection).generations()
             require_not_put_back(self.location.database, self.journal.sequence, generation)
             self._see_keys(keys_generation)

@@ -26,6 +26,7 @@ from keystead.gate import Entry
 from keystead.keys.lifecycle import KeyState
 from keystead.node.location import Location, locate
 from keystead.node.node import Files, Node
+from keystead.node.outcomes import settle_unknown
 from keystead.node.recorder import Recorder, new_operation_id, node_name
 from keystead.node.rollback import check_rollback
 from keystead.node.root import RootHolder, wrap_audit_key, wrap_integrity_key
@@ -194,6 +195,7 @@ def _settle(node: Node, how: Opening) -> None:
         accepted = check_rollback(node, how.accept_rollback)
         node.ring.reload()
         node.refresh()
+        settle_unknown(node)
         if accepted:
             # The messages counted since the old copy was made are not in its count.
             node.data_keys.rotate(node.system, reason="rollback accepted")

@@ -205,7 +205,7 @@ class SqliteStore:
             raise OutcomeUnknown(
                 f"a commit to {self.path.absolute()} failed, and may have happened all the same",
                 operation_id=operation_id,
-                hint="restart, look whether the change is there, and repeat it if not",
+                hint=f"restart; outcome_settled in the log then tells whether {operation_id} happened; if not, repeat",
             ) from error
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
