@@ -10,14 +10,20 @@ Each leaf has a stable `code`. `str(error)` says what happened and to what; `why
     │   │   ├── SecretNotFound      KS1101
     │   │   ├── DataKeyNotFound     KS1102
     │   │   ├── SlotNotFound        KS1103
-    │   │   └── SessionNotFound     KS1104
+    │   │   ├── SessionNotFound     KS1104
+    │   │   ├── KeyNotFound         KS1105
+    │   │   ├── PolicyNotFound      KS1106
+    │   │   └── IdentityNotFound    KS1107
     │   ├── Denied                  KS1201
     │   ├── SessionEnded            KS1202
+    │   ├── AuthenticationFailed    KS1203
+    │   ├── LockedOut               KS1204
     │   ├── Conflict
     │   │   ├── VersionConflict     KS1301
     │   │   ├── KeyStateError       KS1302
     │   │   ├── StoreExists         KS1303
-    │   │   └── NameCollision       KS1304
+    │   │   ├── NameCollision       KS1304
+    │   │   └── AlreadyExists       KS1305
     │   ├── SecretExpired           KS1401
     │   ├── SecretDeleted           KS1402
     │   └── ConfigurationError      KS1501
@@ -83,7 +89,9 @@ class UsageError(CallerError, ValueError):
 
 
 class NotFound(CallerError, LookupError):
-    """What was named is not there."""
+    """What was named is not there; with `refused`, the caller may not know whether it is."""
+
+    refused = False
 
 
 class SecretNotFound(NotFound):
@@ -110,6 +118,24 @@ class SessionNotFound(NotFound):
     code = "KS1104"
 
 
+class KeyNotFound(NotFound):
+    """The store holds no named key, alias or version of this name, or none that the caller may know of."""
+
+    code = "KS1105"
+
+
+class PolicyNotFound(NotFound):
+    """The store holds no policy of this name, or none that the caller may know of."""
+
+    code = "KS1106"
+
+
+class IdentityNotFound(NotFound):
+    """No user, role, auth method or access token is there under this name or accessor."""
+
+    code = "KS1107"
+
+
 class Denied(CallerError, PermissionError):
     """The session's principal may not do this."""
 
@@ -120,6 +146,22 @@ class SessionEnded(CallerError):
     """The session was revoked, or its service was closed."""
 
     code = "KS1202"
+
+
+class AuthenticationFailed(CallerError, PermissionError):
+    """Who asks did not prove to be who it says. The message does not tell which check failed."""
+
+    code = "KS1203"
+
+
+class LockedOut(CallerError, PermissionError):
+    """Too many failed logins under this name; `retry_after_s` tells in how many seconds one is looked at again."""
+
+    code = "KS1204"
+
+    def __init__(self, message: str, *, retry_after_s: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class Conflict(CallerError):
@@ -156,6 +198,12 @@ class NameCollision(Conflict):
     """Two secret names become the same environment variable."""
 
     code = "KS1304"
+
+
+class AlreadyExists(Conflict):
+    """Something of this name is there already."""
+
+    code = "KS1305"
 
 
 class SecretExpired(CallerError):

@@ -8,13 +8,25 @@ rolled back; where no record can be written, nothing is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from keystead.errors import AuditUnavailable, Denied, KeysteadError, OperatorError, OutcomeUnknown, SessionEnded
+from keystead.clock import Clock
+from keystead.errors import (
+    AuditUnavailable,
+    Denied,
+    KeyNotFound,
+    KeysteadError,
+    NotFound,
+    OperatorError,
+    OutcomeUnknown,
+    PolicyNotFound,
+    SecretNotFound,
+    SessionEnded,
+)
 
 
 class WouldWait(Enum):
@@ -29,10 +41,12 @@ WOULD_WAIT: Final = WouldWait.WOULD_WAIT
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
 Detail = dict[str, str | int]
+Facts = Mapping[str, Mapping[str, str]] | None
+"""What a policy may ask about a resource and a call beside their names: its `tags`, the encryption `context`."""
 
 
 class Session(Protocol):
-    """Who is acting: an id, a principal's text, and whether it has ended."""
+    """Who is acting: an id, a principal, how it proved who it is, and whether and when that ends."""
 
     @property
     def id(self) -> str: ...
@@ -40,6 +54,10 @@ class Session(Protocol):
     def ended(self) -> bool: ...
     @property
     def principal(self) -> Any: ...
+    @property
+    def authentication(self) -> Any: ...
+    @property
+    def expires_ms(self) -> int | None: ...
 
 
 class Decision(Protocol):
@@ -49,13 +67,17 @@ class Decision(Protocol):
     def allowed(self) -> bool: ...
     @property
     def reason(self) -> str: ...
+    @property
+    def reason_class(self) -> str: ...
+    @property
+    def visible(self) -> bool: ...
 
 
 class Policy(Protocol):
     """Decides; no I/O."""
 
-    def decide(self, principal: Any, action: str, resource: str) -> Decision:
-        """Whether the principal may do the action on the resource, and why."""
+    def decide(self, session: Session, action: str, resource: str, facts: Facts) -> Decision:
+        """Whether the session's principal may do the action on the resource, and why."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -143,14 +165,17 @@ class Gate(Generic[T]):
         write: Callable[[str], AbstractContextManager[T]],
         refresh: Callable[[], float],
         new_id: Callable[[], str],
+        *,
+        clock: Clock,
     ) -> None:
         self._policy = policy
         self.recorder = recorder
         self._write = write
         self._refresh = refresh
         self._new_id = new_id
+        self._clock = clock
 
-    def admit(self, session: Session, action: str, resource: str) -> float:
+    def admit(self, session: Session, action: str, resource: str, facts: Facts = None) -> float:
         """Return if the session lives and its principal may do this; until when (monotonic seconds) that holds.
 
         Raises:
@@ -165,41 +190,48 @@ class Gate(Generic[T]):
                 with suppress(OperatorError):
                     self.failed(session, resource, "kms_error", error)
                 raise
-        self.authorize(session, action, resource)
+        self.authorize(session, action, resource, facts)
+        if session.expires_ms is not None:
+            until = min(until, self._clock.monotonic() + (session.expires_ms - self._clock.now_ms()) / 1000)
         return until
 
-    def authorize(self, session: Session, action: str, resource: str) -> None:
+    def authorize(self, session: Session, action: str, resource: str, facts: Facts = None) -> None:
         """The same without asking the store whether anything changed: for what just asked."""
-        if session.ended:
+        expires = session.expires_ms
+        if session.ended or (expires is not None and self._clock.now_ms() >= expires):
             # Nothing is done in any case, so that a log that is closed by now is no reason to say anything else.
             with suppress(AuditUnavailable):
-                self._denied(session, action, resource, "the session has ended")
+                self._denied(session, action, resource, "the session has ended", "session-ended")
             raise SessionEnded(
                 f"session {session.id} has ended", hint="open the store again, or ask why it was revoked"
             )
-        decision = self._policy.decide(session.principal, action, resource)
+        decision = self._policy.decide(session, action, resource, facts)
         if not decision.allowed:
-            self._denied(session, action, resource, decision.reason)
-            raise Denied(f"{session.principal} may not {action} {resource}", why=decision.reason)
+            self._denied(session, action, resource, decision.reason, decision.reason_class)
+            raise refusal(session, action, resource, decision)
 
-    def _denied(self, session: Session, action: str, resource: str, reason: str) -> None:
+    def _denied(self, session: Session, action: str, resource: str, reason: str, reason_class: str) -> None:
         entry = Entry(session.id, str(session.principal), "access_denied", resource, "denied")
-        entry.detail = {"action": action, "reason": reason}
+        entry.detail = {"action": action, "reason": reason, "reason_class": reason_class}
+        if session.authentication.source:
+            entry.detail["source"] = session.authentication.source
         self.recorder.append(entry)
 
-    def read(self, session: Session, action: str, resource: str, event: str) -> Reading:
+    def read(self, session: Session, action: str, resource: str, event: str, facts: Facts = None) -> Reading:
         """A use case that changes nothing. The record is written before the answer leaves."""
-        self.admit(session, action, resource)
+        self.admit(session, action, resource, facts)
         return Reading(self, session, resource, event)
 
     @contextmanager
-    def change(self, session: Session, action: str, resource: str, event: str) -> Iterator[Change[T]]:
+    def change(
+        self, session: Session, action: str, resource: str, event: str, facts: Facts = None
+    ) -> Iterator[Change[T]]:
         """A use case that changes the store; its records and the change commit together.
 
         A block that sets `change.skip` found nothing to do for what nobody asked for, such as a sweep: the transaction
         ends without a record.
         """
-        self.admit(session, action, resource)
+        self.admit(session, action, resource, facts)
         self.recorder.ready()
         operation_id = self._new_id()
         entry = Entry(session.id, str(session.principal), event, resource, operation_id=operation_id)
@@ -224,4 +256,24 @@ class Gate(Generic[T]):
         code = error.code if isinstance(error, KeysteadError) else "internal"
         entry = Entry(session.id, str(session.principal), event, resource, outcome, operation_id)
         entry.detail = {"error": type(error).__name__, "code": code}
+        if session.authentication.source:
+            entry.detail["source"] = session.authentication.source
         self.recorder.append(entry)
+
+
+_HIDDEN: Final[Mapping[str, tuple[type[NotFound], str]]] = {
+    "secret": (SecretNotFound, "no secret {!r} in this store"),
+    "key": (KeyNotFound, "no key {!r} in this store"),
+    "policy": (PolicyNotFound, "no policy {!r} in this store"),
+}
+
+
+def refusal(session: Session, action: str, resource: str, decision: Decision) -> KeysteadError:
+    """What a refused caller is told: who may not see a thing, that it does not exist."""
+    kind, _, name = resource.partition("/")
+    if not decision.visible and kind in _HIDDEN and name and "*" not in name:
+        kind_of_error, text = _HIDDEN[kind]
+        error = kind_of_error(text.format(name))
+        error.refused = True
+        return error
+    return Denied(f"{session.principal} may not {action} {resource}", why=decision.reason)

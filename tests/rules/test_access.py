@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.access.policy import Action, Decision, OwnerPolicy, Policy
+from keystead.access.policy import Action, OwnerPolicy
 from keystead.access.principal import SCHEDULER, Principal, local_principal, make_principal
-from keystead.access.session import Session, check_session_id
+from keystead.access.session import Authentication, Session, check_session_id
 from keystead.errors import SessionEnded, UsageError
+from keystead.gate import Policy
 
 NOW = 1_700_000_000_000
 ADA = Principal("local", "ada")
@@ -88,20 +89,30 @@ def test_what_is_not_a_session_id_is_refused(text) -> None:
 
 
 def test_actions_are_noun_and_verb_and_each_is_one() -> None:
-    assert all(re.fullmatch(r"[a-z]+:[a-z]+(-[a-z]+)*", action) for action in Action)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*:[a-z]+(-[a-z]+)*", action) for action in Action)
     assert len(set(Action)) == len(list(Action))
 
 
 @pytest.mark.parametrize("action", list(Action))
 def test_the_owner_and_the_node_may_do_all_and_nobody_else_anything(action: Action) -> None:
     policy: Policy = OwnerPolicy()
-    assert policy.decide(ADA, action, "secret/A").allowed
-    assert policy.decide(SCHEDULER, action, "secret/A").allowed
-    assert not policy.decide(Principal("user", "ada"), action, "secret/A").allowed
+    for principal, allowed in ((ADA, True), (SCHEDULER, True), (Principal("user", "ada"), False)):
+        assert policy.decide(Session.start(principal, NOW), action, "secret/A", None).allowed is allowed
 
 
 @given(st.text(), st.text())
 def test_every_other_kind_is_denied_by_default_with_a_reason(kind: str, name: str) -> None:
-    decision = OwnerPolicy().decide(Principal(kind, name), "secret:read", "secret/A")
-    assert decision == Decision(kind in ("local", "system"), decision.reason)
+    decision = OwnerPolicy().decide(Session.start(Principal(kind, name), NOW), "secret:read", "secret/A", None)
+    assert decision.allowed is (kind in ("local", "system"))
+    assert decision.visible is decision.allowed
     assert decision.reason
+    assert decision.reason_class
+
+
+def test_a_session_carries_how_its_principal_proved_who_it_is() -> None:
+    proved = Authentication("password", ("readers",), source="10.0.0.1", mfa_ms=NOW, accessor="acc", expires_ms=NOW + 1)
+    session = Session.start(Principal("user", "ada"), NOW, proved)
+    assert session.authentication is proved
+    assert session.expires_ms == NOW + 1
+    assert Session.start(ADA, NOW).authentication == Authentication("local")
+    assert Session.start(ADA, NOW).expires_ms is None

@@ -20,7 +20,7 @@ from tests.services.conftest import BY_HAND, Open, recorded
 
 import keystead
 from keystead.access.principal import Principal
-from keystead.errors import Denied, KeysteadError, Sealed, SessionEnded, UsageError
+from keystead.errors import Denied, KeysteadError, Sealed, SecretNotFound, SessionEnded, UsageError
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
 from keystead.services.secrets_manager import SecretsManager
@@ -130,9 +130,22 @@ def test_a_principal_that_no_statement_allows_is_denied_and_that_is_recorded(kms
     events = recorded(kms)
     stranger = KMSService.on(kms.node)
     stranger._bound = kms.node.open_session(Principal("remote", "eve"))
-    with pytest.raises(Denied, match="remote:eve may not secret:read secret/API_KEY"):
+    with pytest.raises(SecretNotFound, match="no secret 'API_KEY'") as refused:
         stranger.get_secret("API_KEY")
+    assert refused.value.refused
+    with pytest.raises(Denied, match="remote:eve may not secret:list"):
+        stranger.list_secrets()
     assert ("access_denied", "secret/API_KEY", "denied") in events
+
+
+def test_a_refused_name_is_answered_by_no_default_and_by_no_variable(
+    kms: KMSService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "from the environment")
+    stranger = KMSService.on(kms.node)
+    stranger._bound = kms.node.open_session(Principal("remote", "eve"))
+    with pytest.raises(SecretNotFound):
+        SecretsManager(stranger).get_secret("API_KEY", default="a default")
 
 
 def test_the_attempts_of_an_ended_session_are_recorded(kms: KMSService) -> None:

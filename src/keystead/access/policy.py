@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from keystead.access.principal import Principal
+from keystead.gate import Facts, Session
 
 
 class Action(StrEnum):
@@ -22,9 +22,9 @@ class Action(StrEnum):
     DATA_ENCRYPT = "data:encrypt"
     DATA_DECRYPT = "data:decrypt"
     DATA_REENCRYPT = "data:reencrypt"
-    KEY_LIST = "key:list"
-    KEY_ROTATE = "key:rotate"
-    KEY_DESTROY = "key:destroy"
+    DATA_KEY_LIST = "data-key:list"
+    DATA_KEY_ROTATE = "data-key:rotate"
+    DATA_KEY_DESTROY = "data-key:destroy"
     ROOT_REKEY = "root:rekey"
     SLOT_LIST = "slot:list"
     SLOT_ADD = "slot:add"
@@ -43,17 +43,15 @@ class Action(StrEnum):
 
 
 class Decision(NamedTuple):
-    """Whether it is allowed, and why, in words for a person."""
+    """Whether it is allowed, and why: in words for a person, and as a class for who counts refusals.
+
+    `visible`: whether the principal may know that the resource exists.
+    """
 
     allowed: bool
     reason: str
-
-
-class Policy(Protocol):
-    """Decides who may do what. Nothing is allowed that it does not allow."""
-
-    def decide(self, principal: Principal, action: str, resource: str) -> Decision:
-        """Whether `principal` may do `action` (a value of Action) to `resource` (such as `secret/API_KEY`)."""
+    reason_class: str = ""
+    visible: bool = True
 
 
 class OwnerPolicy:
@@ -61,10 +59,11 @@ class OwnerPolicy:
 
     __slots__ = ()
 
-    def decide(self, principal: Principal, action: str, resource: str) -> Decision:  # noqa: ARG002 - the Protocol's
+    def decide(self, session: Session, action: str, resource: str, facts: Facts) -> Decision:  # noqa: ARG002 - the Protocol's
         """Allowed for principals of kind `local` and `system`."""
-        if principal.kind == "local":
-            return Decision(True, "the local owner may do all")
-        if principal.kind == "system":
-            return Decision(True, "the node itself may do all")
-        return Decision(False, f"no statement allows principals of kind {principal.kind} anything")
+        kind = session.principal.kind
+        if kind == "local":
+            return Decision(True, "the local owner may do all", "owner")
+        if kind == "system":
+            return Decision(True, "the node itself may do all", "owner")
+        return Decision(False, f"no statement allows principals of kind {kind} anything", "no-statement", visible=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from keystead.access.principal import Principal
 from keystead.crypto.material import random_bytes
@@ -11,24 +12,52 @@ from keystead.errors import SessionEnded, UsageError
 _ID = re.compile(r"ses_[0-9a-f]{32}")
 
 
+class Authentication(NamedTuple):
+    """How a session's principal proved who it is: what policies may ask about.
+
+    `method` is `local` for who opened the store by its master key, else the auth method; `policies` names what is
+    attached; `source` is the address the caller came from, "" where there is none; `mfa_ms` is when a second factor was
+    last shown; `accessor` names the access token, "" without one; `expires_ms` is when all of it ends.
+    """
+
+    method: str = "local"
+    policies: tuple[str, ...] = ()
+    source: str = ""
+    mfa_ms: int | None = None
+    accessor: str = ""
+    expires_ms: int | None = None
+
+
 class Session:
-    """An id that every audit record carries, who acts, and since when (ms since the epoch).
+    """An id that every audit record carries, who acts, since when (ms since the epoch), and how that was proved.
 
     `ended` is set once, when the session was revoked or its service closed; nothing unsets it.
     """
 
-    __slots__ = ("_id", "_principal", "_started_ms", "ended")
+    __slots__ = ("_authentication", "_id", "_principal", "_started_ms", "ended")
 
-    def __init__(self, id: str, principal: Principal, started_ms: int) -> None:  # noqa: A002 - the field's name
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - the field's name
+        principal: Principal,
+        started_ms: int,
+        authentication: Authentication = Authentication(),  # noqa: B008 - immutable
+    ) -> None:
         self._id = check_session_id(id)
         self._principal = principal
         self._started_ms = started_ms
+        self._authentication = authentication
         self.ended = False
 
     @classmethod
-    def start(cls, principal: Principal, now_ms: int) -> Session:
+    def start(
+        cls,
+        principal: Principal,
+        now_ms: int,
+        authentication: Authentication = Authentication(),  # noqa: B008 - immutable
+    ) -> Session:
         """A session with a fresh random id, started now."""
-        return cls(f"ses_{random_bytes(16).hex()}", principal, now_ms)
+        return cls(f"ses_{random_bytes(16).hex()}", principal, now_ms, authentication)
 
     @property
     def id(self) -> str:
@@ -44,6 +73,16 @@ class Session:
     def started_ms(self) -> int:
         """When it started, in ms since the epoch."""
         return self._started_ms
+
+    @property
+    def authentication(self) -> Authentication:
+        """How the principal proved who it is."""
+        return self._authentication
+
+    @property
+    def expires_ms(self) -> int | None:
+        """When the session ends by itself, in ms since the epoch; None: it does not."""
+        return self._authentication.expires_ms
 
     def end(self) -> None:
         """From now on the session can do nothing; ending it again changes nothing."""

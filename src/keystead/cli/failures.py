@@ -18,6 +18,8 @@ EXIT_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (errors.SecretDeleted, 3),
     (errors.Denied, 4),
     (errors.SessionEnded, 4),
+    (errors.AuthenticationFailed, 4),
+    (errors.LockedOut, 4),
     (errors.Sealed, 5),
     (errors.MasterKeyMissing, 5),
     (errors.MasterKeyInvalid, 5),

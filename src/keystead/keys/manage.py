@@ -86,7 +86,7 @@ class DataKeyManager:
 
     def listing(self, session: Session) -> list[DataKeyInfo]:
         """Every data key, oldest first."""
-        with self.gate.read(session, "key:list", "data-key/*", "data_keys_listed") as detail:
+        with self.gate.read(session, "data-key:list", "data-key/*", "data_keys_listed") as detail:
             records = self.ring.stored()
             detail["count"] = len(records)
             return [self.describe(record) for record in records]
@@ -112,7 +112,7 @@ class DataKeyManager:
         Raises:
             Sealed: another process replaced the root key.
         """
-        with self.gate.change(session, "key:rotate", "data-key/*", "data_key_rotated") as change:
+        with self.gate.change(session, "data-key:rotate", "data-key/*", "data_key_rotated") as change:
             self.same_root(change.transaction)
             rows = self.rows(change.transaction)
             former = [record for record in rows.all() if record.state is KeyState.ACTIVE]
@@ -176,7 +176,7 @@ class DataKeyManager:
         Raises:
             DataKeyNotFound: there is no such key.
         """
-        with self.gate.read(session, "key:list", f"data-key/{key_id}", "data_keys_listed") as detail:
+        with self.gate.read(session, "data-key:list", f"data-key/{key_id}", "data_keys_listed") as detail:
             record = self.ring.by_id(key_id)
             versions, backups = self.under_key(None, record.reference), self.backups_holding(record.reference)
             detail["versions"], detail["backups"] = len(versions), len(backups)
@@ -193,7 +193,7 @@ class DataKeyManager:
             KeyStateError: it is the active one, or destroyed already.
             FileUnavailable: its shred key stays; the key is `scrubbing`, lost to every use, until that can be removed.
         """
-        with self.gate.change(session, "key:destroy", f"data-key/{key_id}", "data_key_scrubbing") as change:
+        with self.gate.change(session, "data-key:destroy", f"data-key/{key_id}", "data_key_scrubbing") as change:
             rows = self.rows(change.transaction)
             record = rows.get(key_id)
             if record is None:
@@ -227,7 +227,7 @@ class DataKeyManager:
             raise
         if not self.checkpoint():
             return self.describe(record)
-        with self.gate.change(session, "key:destroy", f"data-key/{record.key_id}", "data_key_destroyed") as change:
+        with self.gate.change(session, "data-key:destroy", f"data-key/{record.key_id}", "data_key_destroyed") as change:
             rows = self.rows(change.transaction)
             found = rows.get(record.key_id)
             if found is None or found.state is not KeyState.SCRUBBING:

@@ -84,7 +84,9 @@ class Node:
         self.recorder = Recorder(self.journal, self.name, clock, self.ticker.wake)
         self.system = Session.start(Principal("system", "node"), clock.now_ms())
         self.ring = KeyRing(root, lambda: SqliteDataKeys(self.store.read()))
-        self.gate: Gate[Any] = Gate(OwnerPolicy(), self.recorder, self.write, self.refresh, new_operation_id)
+        self.gate: Gate[Any] = Gate(
+            OwnerPolicy(), self.recorder, self.write, self.refresh, new_operation_id, clock=clock
+        )
         told, each = self.recorder.call_back, settings.record_each_use
         self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name, tell=told, each=each)
         self.cache = ValueCache()

@@ -125,7 +125,9 @@ class SecretsManager:
             return hot[0]
         try:
             return self._read(Reference(name, version, label))  # type: ignore[arg-type]
-        except SecretNotFound:
+        except SecretNotFound as error:
+            if error.refused:
+                raise
             if version is None and label is None:
                 fallback = self._fall_back(name)
                 if fallback is not None:
