@@ -13,8 +13,9 @@ class Purpose(StrEnum):
     STREAM = "stream"
     BACKUP = "backup"
     AUDIT = "audit"
+    NAMED_KEY = "named-key"
 
 
-def label(form: str, purpose: Purpose) -> bytes:
+def label(form: str, purpose: Purpose, algorithm: str = "aes-256-gcm") -> bytes:
     """The HKDF info of format, algorithm and purpose, as docs/formats.md gives it."""
-    return f"keystead/{form}/aes-256-gcm/{purpose.value}".encode()
+    return f"keystead/{form}/{algorithm}/{purpose.value}".encode()
