@@ -12,6 +12,8 @@ from pathlib import Path
 
 from compact_cases import compact_cases
 from envelope_cases import envelope_cases
+from import_cases import import_cases
+from named_cases import named_cases
 from other_cases import aad_cases, derivation_cases, wrapping_cases
 from second import Case
 from stream_cases import stream_cases
@@ -20,10 +22,12 @@ FOLDER = Path(__file__).parent
 FILES: dict[str, Callable[[], Case]] = {
     "envelope_v1.json": envelope_cases,
     "compact_v2.json": compact_cases,
+    "named_keys.json": named_cases,
     "stream.json": stream_cases,
     "aad.json": aad_cases,
     "wrapping.json": wrapping_cases,
     "derivation.json": derivation_cases,
+    "importing.json": import_cases,
 }
 
 

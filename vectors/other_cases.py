@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from second import DATA_KEY, FORGED, OTHER_KEY, PURPOSES, Case, fields, flip, hkdf, info, pattern, wrap
+from second import DATA_KEY, FORGED, OTHER_KEY, PURPOSES, SUITES, Case, fields, flip, hkdf, info, pattern, wrap
 
 
 def aad_cases() -> Case:
@@ -96,6 +96,12 @@ def derivation_cases() -> Case:
                 "key": kdf.derive(normalized.encode()).hex(),
             }
         )
+    contexts = [
+        ("empty", b"", 32),
+        ("tenant", b"tenant:blau", 32),
+        ("shortest", b"tenant:blau", 16),
+        ("long", b"\xff" * 300, 100),
+    ]
     salts = {"v1": b"", "v2": pattern("salt v2", 16), "stream": pattern("salt stream", 32)}
     return {
         "format": "key derivation",
@@ -111,6 +117,28 @@ def derivation_cases() -> Case:
             for form, salt in salts.items()
             for purpose in PURPOSES
             if form != "v1" or purpose == "caller"
+        ],
+        "algorithms": [
+            {
+                "form": "v2",
+                "purpose": "named-key",
+                "algorithm": algorithm,
+                "data_key": DATA_KEY.hex(),
+                "salt": salts["v2"].hex(),
+                "info": info("v2", "named-key", algorithm).decode(),
+                "okm": hkdf(DATA_KEY, salts["v2"], info("v2", "named-key", algorithm), 64).hex(),
+            }
+            for algorithm in SUITES
+        ],
+        "contexts": [
+            {
+                "name": name,
+                "material": DATA_KEY.hex(),
+                "context": context.hex(),
+                "length": length,
+                "key": hkdf(DATA_KEY, b"", b"keystead/named-key/context" + fields(length, context), length).hex(),
+            }
+            for name, context, length in contexts
         ],
         "argon2id": stretched,
     }

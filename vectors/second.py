@@ -1,4 +1,4 @@
-"""A second implementation of docs/formats.md, put together from HMAC and AES-256-GCM with salts and nonces given.
+"""A second implementation of docs/formats.md, put together from HMAC and bare ciphers with salts and nonces given.
 
 Nothing here imports keystead, so that an error in either implementation shows.
 """
@@ -10,13 +10,21 @@ import hmac
 from base64 import b64encode, urlsafe_b64encode
 from typing import Any
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV, ChaCha20Poly1305
 
-PURPOSES = ("caller", "secret", "stream", "backup", "audit")
+PURPOSES = ("caller", "secret", "stream", "backup", "audit", "named-key")
 FORM = "EnvelopeError"
 FORGED = "DecryptionError"
 
 Case = dict[str, Any]
+
+SUITES: dict[str, tuple[bytes, Any]] = {
+    "aes-256-gcm": (b"\x01", AESGCM),
+    "aes-256-gcm-siv": (b"\x02", AESGCMSIV),
+    "chacha20-poly1305": (b"\x03", ChaCha20Poly1305),
+    "aes-256-gcm-siv-deterministic": (b"\x04", AESGCMSIV),
+}
+"""Algorithm byte and cipher of each algorithm of a compact ciphertext, by its word in the label."""
 
 
 def pattern(name: str, length: int) -> bytes:
@@ -36,9 +44,9 @@ def hkdf(key: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     return okm[:length]
 
 
-def info(form: str, purpose: str) -> bytes:
-    """The label of a format and purpose."""
-    return f"keystead/{form}/aes-256-gcm/{purpose}".encode()
+def info(form: str, purpose: str, algorithm: str = "aes-256-gcm") -> bytes:
+    """The label of a format, algorithm and purpose."""
+    return f"keystead/{form}/{algorithm}/{purpose}".encode()
 
 
 def b64(data: bytes) -> str:
@@ -90,11 +98,22 @@ def envelope(plaintext: bytes, aad: bytes, iv: bytes, timestamp: int) -> Case:
     }
 
 
-def compact(plaintext: bytes, aad: bytes, purpose: str, salt: bytes, nonce: bytes, *, key: bytes = DATA_KEY) -> bytes:
+def compact(
+    plaintext: bytes,
+    aad: bytes,
+    purpose: str,
+    salt: bytes,
+    nonce: bytes,
+    *,
+    key: bytes = DATA_KEY,
+    algorithm: str = "aes-256-gcm",
+) -> bytes:
     """A compact ciphertext v2."""
-    both = hkdf(key, salt, info("v2", purpose), 64)
-    header = b"ks\x02\x01" + REFERENCE + salt + both[32:] + nonce
-    return header + AESGCM(both[:32]).encrypt(nonce, plaintext, header + aad)
+    both = hkdf(key, salt, info("v2", purpose, algorithm), 64)
+    byte, cipher = SUITES[algorithm]
+    header = b"ks\x02" + byte + REFERENCE + salt + both[32:] + nonce
+    sealed: bytes = cipher(both[:32]).encrypt(nonce, plaintext, header + aad)
+    return header + sealed
 
 
 def text_form(blob: bytes) -> str:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from keystead.crypto import compact, envelope, stream, wrapping
+from keystead.crypto import compact, envelope, importing, stream, wrapping
 from keystead.crypto.aad import canonical_aad
-from keystead.crypto.kdf import RFC_9106_LOW_MEMORY, Argon2Parameters
+from keystead.crypto.derive import MAX_DERIVED, MIN_DERIVED
+from keystead.crypto.kdf import RFC_9106_LOW_MEMORY, Argon2Parameters, derive
 from keystead.crypto.purpose import Purpose, label
+from keystead.crypto.types import CIPHERS, KeyType
 from keystead.node import backup_file
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +33,7 @@ def layout(title: str) -> list[tuple[int, int]]:
         ("Compact ciphertext v2", compact.HEADER_LENGTH),
         ("Streams", stream.HEADER_LENGTH),
         ("Wrapped keys", wrapping.WRAPPED_LENGTH),
+        ("Wrapped imports", 512),
         ("Backups", backup_file.HEADER_LENGTH),
     ],
 )
@@ -51,11 +54,27 @@ def test_magic_bytes_are_those_of_the_code():
         assert f"algorithm: `{magic[3:4].hex()}`" in told
 
 
+def test_algorithms_of_named_keys_are_those_of_the_code():
+    rows = re.findall(
+        r"^\| `(\d\d)` \| [^|]*\| `([\w-]+)` \| `([\w-]+)` \|", section("Compact ciphertext v2"), re.MULTILINE
+    )
+    assert {key_type for _, _, key_type in rows} == set(CIPHERS)
+    for byte, word, key_type in rows:
+        start = b"ks\x02" + bytes.fromhex(byte)
+        compact.check_form(start + bytes(84), KeyType(key_type))
+        both = derive(bytes(32), salt=bytes(16), info=label("v2", Purpose.NAMED_KEY, word), length=64)
+        prefix = start + bytes(24) + both[32:]
+        assert compact.message_key_for(prefix, bytes(32), Purpose.NAMED_KEY, KeyType(key_type)).prefix == prefix
+    assert len(rows) == 4
+
+
 def test_bounds_are_those_of_the_code():
     assert f"{stream.MIN_CHUNK:,} to {stream.MAX_CHUNK:,}; keystead takes {stream.DEFAULT_CHUNK:,}" in section(
         "Streams"
     )
     assert f"{compact.OVERHEAD} bytes or more" in section("Compact ciphertext v2")
+    assert f"| {MIN_DERIVED} to {MAX_DERIVED:,} |" in section("Keys and labels")
+    assert f"1 to {importing.MAX_MATERIAL:,} bytes" in section("Wrapped imports")
     assert f"{envelope.MAX_TEXT >> 20} MiB of text" in section("Envelope v1")
     assert f"1 to {envelope.MAX_KEY_ID} printable" in section("Envelope v1")
     assert re.findall(r"^\| `(\w+)` \| (?:number|text|base64)", section("Envelope v1"), flags=re.MULTILINE) == [
@@ -79,7 +98,7 @@ def test_argon2_bounds_and_defaults_are_those_of_the_code(name):
 def test_every_format_label_and_purpose_is_listed():
     for form in ("v1", "v2", "stream"):
         assert f"`{label(form, Purpose.CALLER).decode().removesuffix('caller')}" in section("Keys and labels")
-    listed = re.findall(r"^- `/(\w+)`", section("Keys and labels"), flags=re.MULTILINE)
+    listed = re.findall(r"^- `/([\w-]+)`", section("Keys and labels"), flags=re.MULTILINE)
     assert listed == [purpose.value for purpose in Purpose]
 
 

@@ -4,7 +4,17 @@
 //   {"do": "openEnvelope", "data_key": HEX, "text": JSON, "aad": HEX or null}  ->  {"ok": HEX}
 // A refusal is {"error": NAME, "field": NAME or null}.
 
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  hkdfSync,
+  privateDecrypt,
+  publicEncrypt,
+  randomBytes,
+  timingSafeEqual,
+} from "node:crypto";
 import { createInterface } from "node:readline";
 
 export class EnvelopeError extends Error {
@@ -28,19 +38,19 @@ const STREAM_HEADER = 80;
 const MIN_CHUNK = 1024;
 const MAX_CHUNK = 4 * 1024 * 1024;
 
-function derive(dataKey, salt, form, purpose, length) {
-  return Buffer.from(hkdfSync("sha256", dataKey, salt, `keystead/${form}/aes-256-gcm/${purpose}`, length));
+function derive(dataKey, salt, form, purpose, length, algorithm = "aes-256-gcm") {
+  return Buffer.from(hkdfSync("sha256", dataKey, salt, `keystead/${form}/${algorithm}/${purpose}`, length));
 }
 
-function seal(key, nonce, plaintext, aad) {
-  const cipher = createCipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG });
+function seal(key, nonce, plaintext, aad, name = "aes-256-gcm") {
+  const cipher = createCipheriv(name, key, nonce, { authTagLength: TAG });
   cipher.setAAD(aad);
   return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
 }
 
-function open(key, nonce, sealed, aad) {
+function open(key, nonce, sealed, aad, name = "aes-256-gcm") {
   if (sealed.length < TAG) throw new DecryptionError();
-  const decipher = createDecipheriv("aes-256-gcm", key, nonce, { authTagLength: TAG });
+  const decipher = createDecipheriv(name, key, nonce, { authTagLength: TAG });
   decipher.setAAD(aad);
   decipher.setAuthTag(sealed.subarray(sealed.length - TAG));
   try {
@@ -155,27 +165,37 @@ export function toText(blob) {
   return "ks2_" + blob.toString("base64url");
 }
 
-function checkStart(blob, version) {
+// Algorithm bytes of each key type, with the word in the label and Node's name of the cipher.
+const ALGORITHMS = {
+  "aes-256-gcm": { 1: ["aes-256-gcm", "aes-256-gcm"] },
+  "aes-256-gcm-siv": { 2: ["aes-256-gcm-siv", "aes-256-gcm-siv"], 4: ["aes-256-gcm-siv-deterministic", "aes-256-gcm-siv"] },
+  "chacha20-poly1305": { 3: ["chacha20-poly1305", "chacha20-poly1305"] },
+};
+
+function checkStart(blob, version, keyType = "aes-256-gcm") {
   if (blob.toString("latin1", 0, 2) !== "ks") throw new EnvelopeError("magic");
   if (blob[2] !== version) throw new EnvelopeError("version");
-  if (blob[3] !== 1) throw new EnvelopeError("algorithm");
+  if (!(blob[3] in ALGORITHMS[keyType])) throw new EnvelopeError("algorithm");
 }
 
-export function openCompact(dataKey, purpose, blob, aad) {
-  checkStart(blob, 2);
+export function openCompact(dataKey, purpose, blob, aad, keyType = "aes-256-gcm") {
+  checkStart(blob, 2, keyType);
   if (blob.length < V2_HEADER + TAG) throw new EnvelopeError("ciphertext");
-  const both = derive(dataKey, blob.subarray(12, 28), "v2", purpose, 64);
+  const [word, cipher] = ALGORITHMS[keyType][blob[3]];
+  const both = derive(dataKey, blob.subarray(12, 28), "v2", purpose, 64, word);
   if (!same(both.subarray(32), blob.subarray(28, 60))) throw new DecryptionError();
   const bound = Buffer.concat([blob.subarray(0, V2_HEADER), aad]);
-  return open(both.subarray(0, 32), blob.subarray(60, V2_HEADER), blob.subarray(V2_HEADER), bound);
+  return open(both.subarray(0, 32), blob.subarray(60, V2_HEADER), blob.subarray(V2_HEADER), bound, cipher);
 }
 
-export function sealCompact(dataKey, purpose, reference, plaintext, aad) {
+export function sealCompact(dataKey, purpose, reference, plaintext, aad, keyType = "aes-256-gcm") {
   const salt = randomBytes(16);
   const nonce = randomBytes(12);
-  const both = derive(dataKey, salt, "v2", purpose, 64);
-  const header = Buffer.concat([Buffer.from("ks\u0002\u0001", "latin1"), reference, salt, both.subarray(32), nonce]);
-  return Buffer.concat([header, seal(both.subarray(0, 32), nonce, plaintext, Buffer.concat([header, aad]))]);
+  const [[byte, [word, cipher]]] = Object.entries(ALGORITHMS[keyType]);
+  const both = derive(dataKey, salt, "v2", purpose, 64, word);
+  const start = Buffer.from([0x6b, 0x73, 2, Number(byte)]);
+  const header = Buffer.concat([start, reference, salt, both.subarray(32), nonce]);
+  return Buffer.concat([header, seal(both.subarray(0, 32), nonce, plaintext, Buffer.concat([header, aad]), cipher)]);
 }
 
 // Streams
@@ -234,6 +254,30 @@ export function unwrapKey(wrappingKey, wrapped, aad) {
   return open(wrappingKey, wrapped.subarray(1, 13), wrapped.subarray(13), aad);
 }
 
+// Wrapped imports
+
+const WRAP = "id-aes256-wrap-pad";
+const WRAP_IV = Buffer.from("a65959a6", "hex");
+const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" };
+
+export function unwrapImport(pkcs8, blob) {
+  if (blob.length < 512 + 16) throw new DecryptionError();
+  try {
+    const key = privateDecrypt({ key: pkcs8, format: "der", type: "pkcs8", ...OAEP }, blob.subarray(0, 512));
+    const decipher = createDecipheriv(WRAP, key, WRAP_IV);
+    return Buffer.concat([decipher.update(blob.subarray(512)), decipher.final()]);
+  } catch {
+    throw new DecryptionError();
+  }
+}
+
+export function wrapForImport(spki, material) {
+  const key = randomBytes(32);
+  const cipher = createCipheriv(WRAP, key, WRAP_IV);
+  const encrypted = publicEncrypt({ key: spki, format: "der", type: "spki", ...OAEP }, key);
+  return Buffer.concat([encrypted, cipher.update(material), cipher.final()]);
+}
+
 // Jobs
 
 const hex = (text) => (text === null ? null : Buffer.from(text, "hex"));
@@ -241,9 +285,11 @@ const JOBS = {
   openEnvelope: (job) => openEnvelope(hex(job.data_key), job.text, hex(job.aad)).toString("hex"),
   sealEnvelope: (job) => sealEnvelope(hex(job.data_key), job.key_id, hex(job.plaintext), hex(job.aad), job.timestamp),
   openCompact: (job) =>
-    openCompact(hex(job.data_key), job.purpose, job.text ? fromText(job.text) : hex(job.blob), hex(job.aad)).toString("hex"),
+    openCompact(hex(job.data_key), job.purpose, job.text ? fromText(job.text) : hex(job.blob), hex(job.aad), job.key_type).toString(
+      "hex",
+    ),
   sealCompact: (job) =>
-    toText(sealCompact(hex(job.data_key), job.purpose, hex(job.reference), hex(job.plaintext), hex(job.aad))),
+    toText(sealCompact(hex(job.data_key), job.purpose, hex(job.reference), hex(job.plaintext), hex(job.aad), job.key_type)),
   openStream: (job) => openStream(hex(job.data_key), job.purpose, hex(job.stream), hex(job.aad)).toString("hex"),
   sealStream: (job) =>
     sealStream(
@@ -251,6 +297,8 @@ const JOBS = {
     ).toString("hex"),
   canonicalAad: (job) => canonicalAad(job.mapping).toString("hex"),
   bind: (job) => bind(job.kind, job.fields).toString("hex"),
+  unwrapImport: (job) => unwrapImport(hex(job.private), hex(job.blob)).toString("hex"),
+  wrapForImport: (job) => wrapForImport(hex(job.public), hex(job.material)).toString("hex"),
   unwrapKey: (job) => unwrapKey(hex(job.wrapping_key), hex(job.wrapped), hex(job.aad)).toString("hex"),
 };
 

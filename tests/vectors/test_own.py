@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from keystead import errors
-from keystead.crypto import compact, envelope, stream, wrapping
+from keystead.crypto import compact, envelope, importing, stream, wrapping
 from keystead.crypto.aad import bind, canonical_aad
+from keystead.crypto.asymmetric import load_private
+from keystead.crypto.derive import derive_context_key
 from keystead.crypto.kdf import Argon2Parameters, derive, derive_from_passphrase
 from keystead.crypto.material import KeyMaterial
 from keystead.crypto.purpose import Purpose, label
 from keystead.crypto.stream import StreamOpener, StreamSealer
+from keystead.crypto.types import CIPHERS, KeyType
 from keystead.errors import EnvelopeError
 from keystead.keys.stream_io import open_stream, seal_stream
 
@@ -120,7 +123,7 @@ def test_compact_ciphertexts_open_and_are_sealed_alike(fixed_random):
         assert compact.message_key_for(blob[:60], data_key, purpose).open(blob, aad) == plaintext
         fixed_random(compact, salt, nonce)
         assert compact.new_message_key(reference, data_key, purpose).seal(plaintext, aad) == blob
-    assert len(cases) == 15
+    assert len(cases) == 18
     assert {case["purpose"] for case in cases} == set(Purpose)
 
 
@@ -136,6 +139,56 @@ def test_compact_ciphertexts_are_refused_as_listed():
 
         outcomes[refused(case, attempt)] += 1
     assert outcomes == {"EnvelopeError": 15, "DecryptionError": 12}
+
+
+def test_ciphertexts_under_named_keys_open_and_are_sealed_alike(fixed_random):
+    cases = load("named_keys.json")["positive"]
+    for case in cases:
+        key, reference, salt, nonce, plaintext, aad, blob = raw(
+            case, "data_key", "reference", "salt", "nonce", "plaintext", "aad", "blob"
+        )
+        key_type = KeyType(case["key_type"])
+        compact.check_form(blob, key_type)
+        assert compact.message_key_for(blob[:60], key, Purpose.NAMED_KEY, key_type).open(blob, aad) == plaintext
+        if case["deterministic"]:
+            made = compact.new_deterministic_key(reference, key, Purpose.NAMED_KEY, salt)
+            assert made.seal(plaintext, aad) == made.seal(plaintext, aad) == blob
+        else:
+            fixed_random(compact, salt, nonce)
+            made = compact.new_message_key(reference, key, Purpose.NAMED_KEY, key_type=key_type)
+            assert made.seal(plaintext, aad) == blob
+    assert len(cases) == 12
+    assert {case["key_type"] for case in cases} == set(CIPHERS)
+
+
+def test_ciphertexts_under_named_keys_are_refused_as_listed():
+    outcomes = Counter()
+    for case in load("named_keys.json")["negative"]:
+        key, aad, blob = raw(case, "data_key", "aad", "blob")
+
+        def attempt(case=case, key=key, aad=aad, blob=blob):
+            key_type = KeyType(case["key_type"])
+            compact.check_form(blob, key_type)
+            compact.message_key_for(blob[:60], key, Purpose(case["purpose"]), key_type).open(blob, aad)
+
+        outcomes[refused(case, attempt)] += 1
+    assert outcomes == {"EnvelopeError": 8, "DecryptionError": 50}
+
+
+def test_wrapped_imports_are_unwrapped_and_refused_as_listed(monkeypatch):
+    cases = load("importing.json")
+    private = load_private(KeyType.RSA_4096, bytes.fromhex(cases["private"]))
+    assert private.public().der.hex() == cases["public"]
+    for case in cases["positive"]:
+        aes_key, material, blob = raw(case, "aes_key", "material", "blob")
+        assert importing.unwrap_import(private, blob) == material
+        monkeypatch.setattr(importing, "random_bytes", lambda _length, aes_key=aes_key: aes_key)
+        wrapped = importing.wrap_for_import(private.public().der, material)
+        assert wrapped[512:] == blob[512:]
+        assert importing.unwrap_import(private, wrapped) == material
+    for case in cases["negative"]:
+        refused(case, lambda case=case: importing.unwrap_import(private, bytes.fromhex(case["blob"])))
+    assert [len(cases[part]) for part in ("positive", "negative")] == [4, 10]
 
 
 def test_streams_open_and_are_sealed_alike(fixed_random):
@@ -195,8 +248,16 @@ def test_derivations_are_as_listed():
         info = label(case["form"], Purpose(case["purpose"]))
         assert info.decode() == case["info"]
         assert derive(data_key, salt=salt, info=info, length=len(okm)) == okm
+    for case in cases["algorithms"]:
+        data_key, salt, okm = raw(case, "data_key", "salt", "okm")
+        info = label(case["form"], Purpose(case["purpose"]), case["algorithm"])
+        assert info.decode() == case["info"]
+        assert derive(data_key, salt=salt, info=info, length=len(okm)) == okm
+    for case in cases["contexts"]:
+        material, context, key = raw(case, "material", "context", "key")
+        assert derive_context_key(material, context, case["length"]) == key
     for case in cases["argon2id"]:
         parameters = Argon2Parameters(case["iterations"], case["lanes"], case["memory_kib"])
         salt, key = raw(case, "salt", "key")
         assert derive_from_passphrase(case["passphrase"], salt=salt, parameters=parameters) == key
-    assert [len(cases[part]) for part in ("labels", "argon2id")] == [11, 3]
+    assert [len(cases[part]) for part in ("labels", "algorithms", "contexts", "argon2id")] == [13, 4, 4, 3]
