@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keystead.config.declare import From as From
     from keystead.config.declare import Public as Public
     from keystead.config.declare import SecretStr as SecretStr
+    from keystead.crypto.importing import wrap_for_import as wrap_for_import
     from keystead.seal.master_key import MasterKey as MasterKey
     from keystead.seal.master_key import generate_master_key as generate_master_key
     from keystead.seal.providers.passphrase import Passphrase as Passphrase
@@ -45,6 +46,7 @@ _HOMES = {
     "Connection": "keystead.services.connection",
     "connect": "keystead.services.connection",
     "KMSService": "keystead.services.kms",
+    "wrap_for_import": "keystead.crypto.importing",
     "Page": "keystead.services.paging",
     "SecretsManager": "keystead.services.secrets_manager",
 }

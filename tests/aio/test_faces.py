@@ -5,12 +5,22 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from functools import cached_property
 from typing import Any
 
 import pytest
 
 from keystead import aio
-from keystead.services import audit_operations, config_loader, connection, key_operations, kms, secrets_manager
+from keystead.aio import named_keys as aio_named_keys
+from keystead.services import (
+    audit_operations,
+    config_loader,
+    connection,
+    key_operations,
+    kms,
+    named_keys,
+    secrets_manager,
+)
 
 FACES: list[tuple[type, type]] = [
     (kms.KMSService, aio.KMSService),
@@ -19,6 +29,7 @@ FACES: list[tuple[type, type]] = [
     (connection.Connection, aio.Connection),
     (key_operations.SlotOperations, aio.SlotOperations),
     (audit_operations.AuditOperations, aio.AuditOperations),
+    (named_keys.NamedKeyOperations, aio_named_keys.NamedKeyOperations),
 ]
 # An async SecretsManager fills an async ConfigLoader.
 WIDER = {"SecretSource | None": "SecretSource | SecretsManager | None"}
@@ -54,6 +65,9 @@ def test_each_method_has_the_same_parameters_and_result(sync: type, face: type, 
     assert type(one) is type(other)
     if isinstance(one, property):
         assert one.fget.__annotations__ == other.fget.__annotations__  # type: ignore[union-attr]
+        return
+    if isinstance(one, cached_property):
+        assert one.func.__annotations__ == other.func.__annotations__  # type: ignore[union-attr]
         return
     one, other = getattr(sync, name), getattr(face, name)
     assert parameters(one, WIDER) == parameters(other, {})

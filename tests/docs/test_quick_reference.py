@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import click
@@ -26,6 +27,9 @@ from keystead.clock import format_duration
 from keystead.config.status import ConfigStatus
 from keystead.errors import KeysteadError
 from keystead.keys.manage import Affected, DataKeyInfo, KnownBackup
+from keystead.keys.named.model import KeyInfo, KeyVersionInfo
+from keystead.keys.named.portable import ExportedKey
+from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
 from keystead.node.backup import BackupReport
 from keystead.node.settings import Settings
 from keystead.seal.slots import SlotInfo
@@ -38,6 +42,7 @@ from keystead.services.import_environment import ImportReport
 from keystead.services.key_operations import SessionInfo, SlotOperations
 from keystead.services.kms import KMSService
 from keystead.services.manager_status import SecretsStatus
+from keystead.services.named_keys import BatchItem, NamedKeyOperations, PublicKeyInfo
 from keystead.services.secret_operations import Page
 from keystead.services.secrets_manager import SecretsManager
 from keystead.services.status import Status
@@ -47,6 +52,7 @@ FACES: dict[str, type] = {
     "Connection": Connection,
     "KMSService": KMSService,
     "kms.slots": SlotOperations,
+    "kms.keys": NamedKeyOperations,
     "kms.audit": AuditOperations,
     "SecretsManager": SecretsManager,
     "ConfigLoader": ConfigLoader,
@@ -55,7 +61,8 @@ FACES: dict[str, type] = {
 BUILT = ("KMSService", "SecretsManager", "ConfigLoader", "SecretValue")
 RESULTS = (
     Page, SecretInfo, VersionInfo, DataKeyInfo, Affected, KnownBackup, SlotInfo, SessionInfo, Status, SecretsStatus,
-    ImportReport, ConfigStatus, BackupReport, LogEntry, Report,
+    ImportReport, ConfigStatus, BackupReport, LogEntry, Report, KeyInfo, KeyVersionInfo, Signature, Mac, GeneratedKey,
+    SharedSecret, PublicKeyInfo, ExportedKey, BatchItem,
 )  # fmt: skip
 # What these annotations mean is said in words.
 IN_WORDS = {"Any", "T", "Self", "None"}
@@ -124,6 +131,9 @@ def test_every_public_name_of_a_service_is_listed_with_its_parameters_and_result
         if isinstance(member, property):
             assert entry.parameters is None, name
             result = member.fget.__annotations__["return"]
+        elif isinstance(member, cached_property):
+            assert entry.parameters is None, name
+            result = member.func.__annotations__["return"]
         else:
             call = getattr(face, name)
             assert entry.parameters == spelled(call), name

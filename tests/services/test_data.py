@@ -207,7 +207,7 @@ def test_no_purposes_ciphertext_opens_as_another_with_the_right_aad(kms: KMSServ
     kms.store_secret("API_KEY", b"of the store")
     with closing(sqlite3.connect(path)) as connection:
         (secret,) = connection.execute("SELECT ciphertext FROM secret_versions").fetchone()
-    rows = kms.node._read_secrets()
+    rows = kms.node.read_secrets()
     head, version = rows.head("API_KEY"), rows.version("API_KEY", 1)
     assert head is not None
     assert version is not None

@@ -36,7 +36,7 @@ from keystead.testing import ManualClock
 def announce(kms: KMSService) -> None:
     """Let the node look at its data keys as after a change elsewhere."""
     kms.node._generation = -1
-    kms.node._keys_changed()
+    kms.node.keys_changed()
 
 
 def reserve_all_but(kms: KMSService, left: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from asyncio import CancelledError, to_thread
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,7 @@ from keystead.services import audit_operations, kms
 from keystead.services.status import Status
 
 if TYPE_CHECKING:
+    from keystead.aio.named_keys import NamedKeyOperations
     from keystead.audit.reader import LogEntry
     from keystead.audit.report import Report
     from keystead.node.backup import BackupReport
@@ -91,6 +93,13 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self.slots = SlotOperations(sync.slots)
         self.audit = AuditOperations(sync.audit)
         return self
+
+    @cached_property
+    def keys(self) -> NamedKeyOperations:
+        """Named keys."""
+        from keystead.aio.named_keys import NamedKeyOperations  # noqa: PLC0415 - most processes use none
+
+        return NamedKeyOperations(self._sync.keys)
 
     @classmethod
     def on(cls, node: Node, *, principal: str | None = None) -> Self:

@@ -16,7 +16,13 @@ from keystead.audit.ports import OutboxRow, StoreContent
 from keystead.audit.record import Event, Outcome, Record
 from keystead.audit.report import Problem
 
-_ENDINGS: Final = (Event.SECRET_DESTROYED, Event.DATA_KEY_SCRUBBING, Event.DATA_KEY_DESTROYED, Event.SLOT_REMOVED)
+_ENDINGS: Final = (
+    Event.SECRET_DESTROYED,
+    Event.KEY_DESTROYED,
+    Event.DATA_KEY_SCRUBBING,
+    Event.DATA_KEY_DESTROYED,
+    Event.SLOT_REMOVED,
+)
 _TELLING: Final = (b'"head":"', *(b'"event":"%b"' % event.encode() for event in (*_ENDINGS, Event.BACKUP_RESTORED)))
 
 

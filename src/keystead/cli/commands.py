@@ -25,6 +25,7 @@ HOMES: Final[Mapping[str, str]] = MappingProxyType(
         "env": "env:env",
         "encrypt": "data:encrypt",
         "decrypt": "data:decrypt",
+        "key": "key:key",
         "keys": "keys:keys",
         "slots": "slots:slots",
         "rekey": "rekey:rekey",

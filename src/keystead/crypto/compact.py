@@ -71,13 +71,14 @@ class MessageKey:
     `encrypt(nonce, data, aad)` and `decrypt(nonce, data, aad)` are the cipher's bound methods, for the hot path.
     """
 
-    __slots__ = ("decrypt", "encrypt", "prefix")
+    __slots__ = ("_decrypt_into", "decrypt", "encrypt", "prefix")
 
     def __init__(self, prefix: bytes, message_key: bytes | bytearray, cipher_type: type[_Cipher] = AESGCM) -> None:
         cipher = cipher_type(message_key)
         self.prefix = prefix
         self.encrypt: Callable[[bytes, bytes, bytes], bytes] = cipher.encrypt
         self.decrypt: Callable[[bytes, bytes, bytes], bytes] = cipher.decrypt
+        self._decrypt_into: Callable[[bytes, bytes, bytes, bytearray], int] = cipher.decrypt_into
 
     def seal(self, data: bytes, aad: bytes) -> bytes:
         """A compact ciphertext under a fresh random nonce."""
@@ -97,6 +98,17 @@ class MessageKey:
             return self.decrypt(blob[60:72], blob[72:], blob[:72] + aad)
         except InvalidTag:
             raise DecryptionError from None
+
+    def open_into(self, blob: bytes, aad: bytes) -> bytearray:
+        """The same into a buffer, which its owner zeroes: for key material."""
+        if blob[:60] != self.prefix:
+            raise DecryptionError
+        buffer = bytearray(len(blob) - OVERHEAD)
+        try:
+            self._decrypt_into(blob[60:72], blob[72:], blob[:72] + aad, buffer)
+        except (InvalidTag, ValueError):
+            raise DecryptionError from None
+        return buffer
 
 
 class DeterministicKey(MessageKey):

@@ -12,11 +12,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.keywrap import (
     InvalidUnwrap,
     aes_key_unwrap_with_padding,
     aes_key_wrap_with_padding,
 )
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from keystead.crypto.asymmetric import load_public
 from keystead.crypto.keypair import PrivateKey
@@ -33,18 +35,31 @@ _MIN_WRAPPED: Final = 16
 _MAX_WRAPPED: Final = MAX_MATERIAL + 8
 
 
-def wrap_for_import(public_der: bytes, material: bytes | bytearray) -> bytes:
+def wrap_for_import(public_key: bytes | str, material: bytes | bytearray) -> bytes:
     """Material of 1 to 16,384 bytes, wrapped for the holder of the RSA-4096 key whose SubjectPublicKeyInfo this is.
+
+    `public_key` is DER or PEM.
 
     Raises:
         UsageError: a public key of another type, or material of no bytes or too many.
     """
     if not 0 < len(material) <= MAX_MATERIAL:
         raise UsageError(f"key material to import is 1 to {MAX_MATERIAL} bytes")
-    public = load_public(WRAPPING_TYPE, public_der)
+    public = load_public(WRAPPING_TYPE, _as_der(public_key))
     key = random_bytes(_KEY_LENGTH)
     wrapped = aes_key_wrap_with_padding(key, bytes(material))
     return public.encrypt(key, Algorithm.RSAES_OAEP_SHA_256) + wrapped
+
+
+def _as_der(public_key: bytes | str) -> bytes:
+    data = public_key.encode() if isinstance(public_key, str) else public_key
+    if not data.lstrip().startswith(b"-----BEGIN PUBLIC KEY-----"):
+        return data
+    try:
+        return load_pem_public_key(data).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        pass
+    raise UsageError("what looks like a public key in PEM is none", hint="give what keystead key public prints")
 
 
 def unwrap_import(private: PrivateKey, blob: bytes) -> bytearray:

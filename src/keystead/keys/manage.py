@@ -13,7 +13,7 @@ from keystead.gate import Gate, Session
 from keystead.keys.lifecycle import KeyState, require_transition
 from keystead.keys.limits import grant, rotation_due
 from keystead.keys.model import DataKeyRecord, check_count, counted, new_record, unwrapped, wrapped_under
-from keystead.keys.ports import DataKeyRows, RootAccess, ShredKeys
+from keystead.keys.ports import DataKeyRows, NamedUnder, RootAccess, ShredKeys
 from keystead.keys.ring import KeyRing
 
 
@@ -44,7 +44,9 @@ class KnownBackup:
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """What is under a data key: (name, version) of each stored secret version. Envelopes are kept by callers.
+    """What is under a data key: (name, version) of each stored secret version, and of each named-key version.
+
+    Envelopes and ciphertexts are kept by callers.
 
     `backups` are the known backups that hold the key. Destroying it reaches those whose `shred_keys` is the folder
     `shred_keys` of this store, and no other.
@@ -54,6 +56,7 @@ class Affected:
     versions: list[tuple[str, int]]
     backups: list[KnownBackup]
     shred_keys: str
+    named_keys: list[tuple[str, int]]
 
     def stays_readable_in(self) -> list[KnownBackup]:
         """The known backups that open the key also after it was destroyed here."""
@@ -65,6 +68,7 @@ class DataKeyManager:
     """The use cases on one node's data keys.
 
     `under_key(transaction, reference)` lists the stored versions under a key, `destroy_versions` overwrites them;
+    `named` gives the rows of named keys, whose versions are under one too;
     `checkpoint` truncates the write-ahead log and says whether no reader was in the way; `changed` is called after
     each commit; `same_root(transaction)` raises Sealed where another process replaced the root key. `shred_keys` keeps
     what opens this store's shreddable backups, and `backups_holding(reference)` lists the known ones.
@@ -83,6 +87,7 @@ class DataKeyManager:
     same_root: Callable[[Any], object]
     shred_keys: ShredKeys
     backups_holding: Callable[[bytes], list[KnownBackup]]
+    named: Callable[[Any], NamedUnder]
 
     def listing(self, session: Session) -> list[DataKeyInfo]:
         """Every data key, oldest first."""
@@ -179,8 +184,9 @@ class DataKeyManager:
         with self.gate.read(session, "data-key:list", f"data-key/{key_id}", "data_keys_listed") as detail:
             record = self.ring.by_id(key_id)
             versions, backups = self.under_key(None, record.reference), self.backups_holding(record.reference)
-            detail["versions"], detail["backups"] = len(versions), len(backups)
-            return Affected(key_id, versions, backups, self.shred_keys.path)
+            named = [(name, version) for _, name, version in self.named(None).under_key(record.reference)]
+            detail.update(versions=len(versions), named_key_versions=len(named), backups=len(backups))
+            return Affected(key_id, versions, backups, self.shred_keys.path, named)
 
     def destroy(self, session: Session, key_id: str) -> DataKeyInfo:
         """Destroy a data key and all stored versions under it. There is no undo.
@@ -211,6 +217,8 @@ class DataKeyManager:
                 record = record._replace(state=KeyState.SCRUBBING, state_ms=self.clock.now_ms(), wrapped=None)
                 rows.update(record)
                 change.detail["versions"] = len(versions)
+                named = self.named(change.transaction).destroy_under(record.reference, self.clock.now_ms())
+                change.detail["named_key_versions"] = named
         self.changed()
         return self.finish_scrubbing(session, record)
 

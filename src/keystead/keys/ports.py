@@ -27,6 +27,16 @@ class DataKeyRows(Protocol):
         """Replace only the count of a data key."""
 
 
+class NamedUnder(Protocol):
+    """The named-key versions that are encrypted under a data key."""
+
+    def under_key(self, reference: bytes) -> Sequence[tuple[str, str, int]]:
+        """Id, name and version of each that has its material."""
+
+    def destroy_under(self, reference: bytes, now_ms: int) -> int:
+        """Overwrite their material; how many there were."""
+
+
 class RootAccess(Protocol):
     """What unwraps data keys while the store is unsealed."""
 

@@ -40,6 +40,8 @@ class KeyRing:
         self._stored: dict[tuple[str, Purpose], MessageKey] = {}
         self._reading: OrderedDict[tuple[Purpose, bytes], MessageKey] = OrderedDict()
         self._unknown: set[bytes] = set()
+        self.forgotten: list[Callable[[], None]] = []
+        """Called when the keys were read again or forgotten: what others made of them ends too."""
 
     def reload(self) -> None:
         """Read the records again; keys that are gone, or may open nothing any more, are forgotten."""
@@ -52,10 +54,16 @@ class KeyRing:
             self._records = records
             self._by_reference = {record.reference: record for record in records.values()}
             self._unknown.clear()
+        self._tell()
+
+    def _tell(self) -> None:
+        for forget in self.forgotten:
+            forget()
 
     def after_fork(self) -> None:
         """Start with a free lock in a forked child."""
         self._lock = threading.RLock()
+        self._tell()
 
     def forget(self) -> None:
         """Overwrite every key in memory and drop all that was derived."""
@@ -64,6 +72,7 @@ class KeyRing:
                 self._forget_key(record)
             self._records, self._by_reference = {}, {}
             self._unknown.clear()
+        self._tell()
 
     def _forget_key(self, record: DataKeyRecord) -> None:
         material = self._materials.pop(record.key_id, None)
@@ -209,3 +218,11 @@ class KeyRing:
         if (purpose, key.prefix) not in self._reading:
             self.keep(purpose, key)
         return plaintext
+
+    def open_material(self, blob: bytes, aad: bytes, purpose: Purpose) -> bytearray:
+        """The same into a buffer, which its owner zeroes once a key object holds what it needs."""
+        key = self.opening_key(blob[:60], purpose)
+        material = key.open_into(blob, aad)
+        if (purpose, key.prefix) not in self._reading:
+            self.keep(purpose, key)
+        return material

@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keystead.keys.lifecycle import KeyState
+from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
+from keystead.storage.named_keys import SqliteNamedKeys
 
 if TYPE_CHECKING:
     from keystead.node.node import Node
 
 
 def maintain(node: Node) -> None:
-    """Sweep what expired, rotate the data key if that is due, and go on with unfinished scrubbing."""
+    """Sweep what expired, rotate and destroy the keys that are due, and go on with unfinished scrubbing.
+
+    After a jump of the clock no named key is due: it may be so only for a clock that was set wrong.
+    """
     node.refresh()
     node.sweeper.sweep(node.system)
+    if SqliteNamedKeys(node.store.read()).due(node.clock.now_ms()) and node.clock.ahead_ms() <= DEFAULT_JUMP_LIMIT_MS:
+        node.named.manager.maintain(node.system)
     records = node.ring.stored()
     for record in records:
         if record.state is KeyState.ACTIVE:

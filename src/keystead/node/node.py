@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keystead.access.policy import OwnerPolicy
 from keystead.access.principal import Principal
@@ -19,6 +20,7 @@ from keystead.gate import Entry, Gate
 from keystead.keys.manage import DataKeyManager
 from keystead.keys.ring import KeyRing
 from keystead.keys.use import CallerKeys, DataUse
+from keystead.node.assembly import assemble
 from keystead.node.fork import survive_forks
 from keystead.node.location import Location
 from keystead.node.maintenance import maintain
@@ -37,11 +39,13 @@ from keystead.secrets.read import SecretReader
 from keystead.secrets.sweep import Sweeper
 from keystead.secrets.write import SecretWriter
 from keystead.storage.audit import AuditRows, StoreAudit
-from keystead.storage.backups import SqliteBackups
 from keystead.storage.data_keys import SqliteDataKeys
 from keystead.storage.secrets import SqliteSecrets
 from keystead.storage.sqlite import SqliteStore
 from keystead.storage.store_row import SqliteRevocations, SqliteStoreRow, StoreRow
+
+if TYPE_CHECKING:
+    from keystead.node.named_keys import NamedKeys
 
 JOURNAL_SYNC_SECONDS = 5.0
 ASK_AGAIN_SECONDS = 1.0
@@ -58,6 +62,11 @@ class Files(NamedTuple):
 
 class Node:
     """An open store and what is shared by the services on it. Made by `keystead.node.opening`."""
+
+    sweeper: Sweeper
+    reader: SecretReader
+    writer: SecretWriter
+    data_keys: DataKeyManager
 
     def __init__(self, location: Location, settings: Settings, clock: Clock, files: Files, root: RootHolder) -> None:
         self.location = location
@@ -92,41 +101,8 @@ class Node:
         self.cache = ValueCache()
         self.shred_keys = ShredKeyFolder(location.shred_keys)
         self.caller_keys = CallerKeys(self.ring, clock, self._reserve, self.ticker.soon)
-        self._assemble()
+        assemble(self)
         survive_forks(self)
-
-    def _assemble(self) -> None:
-        self.sweeper = Sweeper(
-            self.gate,
-            self.binder,
-            self._read_secrets,
-            SqliteSecrets,
-            self.clock,
-            self.settings.destroy_expired_after_ms,
-            self._secrets_changed,
-            self._scrub,
-        )
-        self.reader = SecretReader(
-            self.gate, self.ring, self.binder, self._read_secrets, self.clock, self._expire_quietly
-        )
-        self.writer = SecretWriter(
-            self.gate, self.ring, self.binder, SqliteSecrets, self.clock, self._secrets_changed, self._scrub
-        )
-        self.data_keys = DataKeyManager(
-            self.gate,
-            self.ring,
-            self.root,
-            SqliteDataKeys,
-            self.clock,
-            self.settings.data_key_max_age_ms,
-            self._versions_under,
-            self._destroy_versions,
-            self.store.checkpoint,
-            self._keys_changed,
-            self.same_root,
-            self.shred_keys,
-            lambda reference: SqliteBackups(self.store.read()).holding(reference),
-        )
 
     # What the rooms are given
 
@@ -137,7 +113,15 @@ class Node:
             self._binder = Binder(self.root.store_id, key)
         return self._binder
 
-    def _read_secrets(self) -> SqliteSecrets:
+    @cached_property
+    def named(self) -> NamedKeys:
+        """The named keys."""
+        from keystead.node.named_keys import NamedKeys  # noqa: PLC0415 - most processes use none, and pay no import
+
+        return NamedKeys(self)
+
+    def read_secrets(self) -> SqliteSecrets:
+        """The secret rows as the store has them now."""
         return SqliteSecrets(self.store.read())
 
     @contextmanager
@@ -170,7 +154,7 @@ class Node:
         self.root.adopt(root)
         # Another thread may have met the new root key in the store before it was here.
         self.notices = [notice for notice in self.notices if notice != _ROOT_REPLACED]
-        self._keys_changed()
+        self.keys_changed()
 
     def same_root(self, transaction: Any) -> StoreRow:
         """The store row, if this node's root key is still the store's: every transaction that wraps asks first.
@@ -209,22 +193,26 @@ class Node:
         self.recorder.committed(queued, quiet=True)
         return granted
 
-    def _versions_under(self, transaction: Any, reference: bytes) -> list[tuple[str, int]]:
+    def versions_under(self, transaction: Any, reference: bytes) -> list[tuple[str, int]]:
+        """Names and versions of the secrets that are under a data key."""
         connection = self.store.read() if transaction is None else transaction
         return list(SqliteSecrets(connection).under_key(reference))
 
-    def _destroy_versions(self, transaction: Any, versions: list[tuple[str, int]]) -> None:
+    def destroy_versions(self, transaction: Any, versions: list[tuple[str, int]]) -> None:
+        """Overwrite the values of secret versions."""
         rows, now = SqliteSecrets(transaction), self.clock.now_ms()
         for name, version in versions:
             rows.destroy_version(name, version, now)
 
     # Changes, mine and others'
 
-    def _secrets_changed(self, names: list[str]) -> None:
+    def secrets_changed(self, names: list[str]) -> None:
+        """The values of these secrets changed: nothing kept of them is served any more."""
         self.cache.drop(names)
         self._end_periods()
 
-    def _keys_changed(self) -> None:
+    def keys_changed(self) -> None:
+        """Keys changed: what was derived of them ends, and they are read again."""
         self.cache.clear()
         self.caller_keys.drop()
         self._fresh_until = -1.0
@@ -237,11 +225,13 @@ class Node:
             for end in ends:
                 end()
 
-    def _scrub(self) -> None:
+    def scrub(self) -> None:
+        """Truncate the write-ahead log, now or as soon as no reader is in the way."""
         if not self.store.checkpoint():
             self.ticker.soon(lambda: None if self.store.checkpoint() else self.ticker.wake())
 
-    def _expire_quietly(self, name: str) -> None:
+    def expire_quietly(self, name: str) -> None:
+        """Record that a secret expired, now or as soon as the store can be written."""
         try:
             self.sweeper.expire(self.system, name)
         except OperatorError:

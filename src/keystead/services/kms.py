@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,6 +24,7 @@ from keystead.services.status import Status, read_status
 
 if TYPE_CHECKING:
     from keystead.node.backup import BackupReport
+    from keystead.services.named_keys import NamedKeyOperations
 
 
 class KMSService(DataOperations, SecretOperations, KeyOperations):
@@ -87,6 +89,13 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self._bound = node.open_session(self._principal)
         self._opened = node
         self._use = node.data_use(self._bound, self.__dict__)
+
+    @cached_property
+    def keys(self) -> NamedKeyOperations:
+        """Named keys."""
+        from keystead.services.named_keys import NamedKeyOperations  # noqa: PLC0415 - most processes use none
+
+        return NamedKeyOperations(self)
 
     @property
     def notices(self) -> list[str]:

@@ -7,12 +7,15 @@ from keystead.storage.audit import Store
 # One statement is one snapshot: the newest change, and every head as it left them.
 _HEADS = (
     "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'audit_outbox'"
-    " UNION ALL SELECT name, lower(hex(substr(mac, 1, 16))) FROM secrets"
+    " UNION ALL SELECT 'secret/' || name, lower(hex(substr(mac, 1, 16))) FROM secrets"
+    " UNION ALL SELECT 'key/' || name, lower(hex(substr(mac, 1, 16))) FROM named_keys"
 )
 _ALIVE = {
     "data-key": "SELECT 1 FROM data_keys WHERE key_id = ? AND wrapped IS NOT NULL",
     "slot": "SELECT 1 FROM key_slots WHERE slot_id = ?",
     "secret": "SELECT 1 FROM secret_versions WHERE name = ? AND version = ? AND ciphertext IS NOT NULL",
+    "key": "SELECT 1 FROM named_key_versions v JOIN named_keys k ON k.key_id = v.key_id"
+    " WHERE k.name = ? AND v.version = ? AND v.material IS NOT NULL",
 }
 
 
@@ -23,21 +26,22 @@ class SqliteContent:
         self._store = store
 
     def heads(self) -> tuple[int, dict[str, str]]:
-        """The number of the newest change, and at the same moment the digest of each secret's head by its target."""
+        """The number of the newest change, and at the same moment the digest of each head by its target."""
         newest, heads = 0, {}
         with self._store.translated():
-            for name, told in self._store.read().execute(_HEADS):
-                if name is None:
+            for target, told in self._store.read().execute(_HEADS):
+                if target is None:
                     newest = int(told)
                 else:
-                    heads[f"secret/{name}"] = str(told)
+                    heads[target] = str(told)
         return newest, heads
 
     def is_alive(self, target: str, version: int) -> bool:
         """Whether a data key has its material, a key slot is there or (`version` not 0) a version has its value."""
         kind, _, name = target.partition("/")
-        if kind not in _ALIVE or (kind == "secret" and not version):
+        versioned = kind in ("secret", "key")
+        if kind not in _ALIVE or (versioned and not version):
             return False
-        values = (name, version) if kind == "secret" else (name,)
+        values = (name, version) if versioned else (name,)
         with self._store.translated():
             return self._store.read().execute(_ALIVE[kind], values).fetchone() is not None

@@ -12,6 +12,7 @@ from keystead.errors import BackupError, StoreExists
 from keystead.keys.lifecycle import KeyState
 from keystead.keys.model import DataKeyRecord
 from keystead.storage.data_keys import SqliteDataKeys
+from keystead.storage.named_keys import SqliteNamedKeys
 from keystead.storage.schema import migrations, upgrade
 from keystead.storage.secrets import SqliteSecrets
 from keystead.storage.sqlite import APPLICATION_ID, SqliteStore
@@ -23,6 +24,9 @@ _TABLES: Final = (
     "secrets",
     "secret_versions",
     "secret_tags",
+    "named_keys",
+    "named_key_versions",
+    "key_aliases",
     "revoked_sessions",
     "backups",
     "backup_keys",
@@ -117,6 +121,7 @@ def with_data_keys(
                 for name, version in list(secrets.under_key(record.reference)):
                     secrets.destroy_version(name, version, now_ms)
                     gone += 1
+                gone += SqliteNamedKeys(connection).destroy_under(record.reference, now_ms)
         connection.execute("VACUUM")
         return connection.serialize(), gone
 
@@ -132,7 +137,7 @@ def put_snapshot(
         StoreExists: the store holds secrets, or has held some.
         BackupError: the snapshot cannot be used.
     """
-    if transaction.execute("SELECT count(*) FROM secrets").fetchone()[0]:
+    if any(transaction.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("secrets", "named_keys")):
         raise StoreExists("the store is not empty", hint="restore into a new place, then compare")
     with _opened(snapshot) as source:
         row = SqliteStoreRow(source).get()

@@ -1,0 +1,256 @@
+"""Named keys in use: from stdin to stdout."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from keystead.cli import entry, output
+from keystead.cli.context import Context, global_options, pass_context
+from keystead.errors import UsageError
+
+if TYPE_CHECKING:
+    from keystead.services.kms import KMSService
+
+_LIMIT: Final = 64 * 1024 * 1024
+_INVALID: Final = 7
+
+
+def add_to(group: click.Group) -> None:
+    """Put these commands into the group of named keys."""
+    for command in (encrypt, decrypt, reencrypt, sign, verify, mac, data_key, derive, public):
+        group.add_command(command)
+
+
+def _context_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--context", "bound", multiple=True, metavar="KEY=VALUE", help="Bind to this; again for more.")(
+        command
+    )
+
+
+def _version_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--version", "number", type=int, metavar="N", help="This version of the key.")(command)
+
+
+def _algorithm_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--algorithm", metavar="NAME", help="Not the first that the key's type has.")(command)
+
+
+def _pairs(bound: tuple[str, ...]) -> dict[str, str] | None:
+    return entry.pairs(bound, "--context") or None
+
+
+def _data() -> bytes:
+    data = entry.stdin().read(_LIMIT + 1)
+    if len(data) > _LIMIT:
+        raise UsageError(f"stdin has more than {_LIMIT} bytes", hint="encrypt it under a data key: key data-key")
+    return data
+
+
+def _text(blob: bytes) -> str:
+    from keystead.crypto.compact import MAGIC, to_text
+
+    return to_text(blob) if blob[:3] == MAGIC[:3] else b64encode(blob).decode()
+
+
+def _blob(data: bytes) -> bytes:
+    from keystead.crypto.compact import TEXT_PREFIX, from_text
+
+    text = data.strip()
+    if text.startswith(TEXT_PREFIX.encode()):
+        return from_text(text.decode("latin-1"))
+    return from_base64(text, "what is on stdin")
+
+
+def from_base64(text: bytes | str, what: str) -> bytes:
+    """Bytes of standard base64. Raises UsageError, which names `what`."""
+    try:
+        return b64decode(text, validate=True)
+    except (Base64Error, ValueError):
+        pass
+    raise UsageError(f"{what} is neither base64 nor ks2_ text")
+
+
+def _answer(context: Context, schema: str, data: bytes, **more: Any) -> None:
+    """Bytes as base64 on one line, or in a document."""
+    text = _text(data)
+    if context.json:
+        output.document(schema, **{"value": text, **more})
+    else:
+        click.echo(text)
+
+
+@click.command()
+@click.argument("name")
+@_context_option
+@_version_option
+@_algorithm_option
+@global_options
+@pass_context
+def encrypt(context: Context, name: str, bound: tuple[str, ...], number: int | None, algorithm: str | None) -> None:
+    """Encrypt stdin under a key, to one line of text."""
+    data = _data()
+    with context.kms() as kms:
+        blob = kms.keys.encrypt(name, data, context=_pairs(bound), version=number, algorithm=algorithm)
+    _answer(context, "ciphertext/1", blob)
+
+
+@click.command()
+@click.argument("name")
+@_context_option
+@_version_option
+@_algorithm_option
+@global_options
+@pass_context
+def decrypt(context: Context, name: str, bound: tuple[str, ...], number: int | None, algorithm: str | None) -> None:
+    """Decrypt what encrypt wrote; the plaintext goes to stdout as it is."""
+    blob = _blob(_data())
+    with context.kms() as kms:
+        plaintext = kms.keys.decrypt(name, blob, context=_pairs(bound), version=number, algorithm=algorithm)
+    if context.json:
+        output.document("plaintext/1", value=b64encode(plaintext).decode())
+    else:
+        output.write_bytes(plaintext)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--to", metavar="NAME", help="Under this key (default: the same).")
+@_context_option
+@global_options
+@pass_context
+def reencrypt(context: Context, name: str, to: str | None, bound: tuple[str, ...]) -> None:
+    """Encrypt a ciphertext anew under the newest version, without showing what it holds."""
+    blob = _blob(_data())
+    with context.kms() as kms:
+        made = kms.keys.reencrypt(name, blob, to=to, context=_pairs(bound))
+    _answer(context, "ciphertext/1", made)
+
+
+@click.command()
+@click.argument("name")
+@_version_option
+@_algorithm_option
+@click.option("--prehashed", is_flag=True, help="stdin is the message's digest.")
+@global_options
+@pass_context
+def sign(context: Context, name: str, number: int | None, algorithm: str | None, prehashed: bool) -> None:
+    """Sign stdin; the signature is one line of base64."""
+    message = _data()
+    with context.kms() as kms:
+        made = kms.keys.sign(name, message, algorithm=algorithm, version=number, prehashed=prehashed)
+    _answer(context, "signature/1", made.signature, version=made.version, algorithm=made.algorithm)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("signature")
+@_version_option
+@_algorithm_option
+@click.option("--prehashed", is_flag=True, help="stdin is the message's digest.")
+@click.option("--mac", "is_mac", is_flag=True, help="SIGNATURE is a MAC.")
+@global_options
+@pass_context
+def verify(
+    context: Context,
+    name: str,
+    signature: str,
+    number: int | None,
+    algorithm: str | None,
+    prehashed: bool,
+    is_mac: bool,
+) -> None:
+    """Verify that SIGNATURE (base64) is one of stdin; the exit code is 7 where it is not."""
+    message, given = _data(), from_base64(signature, "SIGNATURE")
+    with context.kms() as kms:
+        good = _verified(kms, name, (message, given), number, algorithm, prehashed=prehashed, is_mac=is_mac)
+    if context.json:
+        output.document("verified/1", valid=good)
+    else:
+        context.say("valid" if good else "not valid")
+    if not good:
+        raise click.exceptions.Exit(_INVALID)
+
+
+def _verified(
+    kms: KMSService,
+    name: str,
+    both: tuple[bytes, bytes],
+    number: int | None,
+    algorithm: str | None,
+    *,
+    prehashed: bool,
+    is_mac: bool,
+) -> bool:
+    if is_mac:
+        return kms.keys.verify_mac(name, *both, version=number)
+    return kms.keys.verify(name, *both, algorithm=algorithm, version=number, prehashed=prehashed)
+
+
+@click.command()
+@click.argument("name")
+@_version_option
+@global_options
+@pass_context
+def mac(context: Context, name: str, number: int | None) -> None:
+    """MAC stdin; the code is one line of base64."""
+    message = _data()
+    with context.kms() as kms:
+        made = kms.keys.mac(name, message, version=number)
+    _answer(context, "mac/1", made.mac, version=made.version)
+
+
+@click.command("data-key")
+@click.argument("name")
+@click.option("--length", type=int, default=32, show_default=True, help="16 to 1,024 bytes.")
+@click.option("--pair", metavar="TYPE", help="A key pair of this type, such as ecdsa-p256.")
+@click.option("--without-plaintext", is_flag=True, help="Give only the encrypted form.")
+@_context_option
+@global_options
+@pass_context
+def data_key(
+    context: Context, name: str, length: int, pair: str | None, without_plaintext: bool, bound: tuple[str, ...]
+) -> None:
+    """Make a key for data that is encrypted elsewhere: the key, and the same encrypted, as one document."""
+    with context.kms() as kms:
+        keys, with_plaintext, pairs = kms.keys, not without_plaintext, _pairs(bound)
+        if pair is None:
+            made = keys.generate_data_key(name, length=length, context=pairs, with_plaintext=with_plaintext)
+        else:
+            made = keys.generate_data_key_pair(name, pair, context=pairs, with_plaintext=with_plaintext)
+    parts = {"plaintext": made.plaintext, "public": made.public}
+    shown = {part: b64encode(data).decode() for part, data in parts.items() if data is not None}
+    output.document("data-key/1", ciphertext=_text(made.ciphertext), **shown)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--length", type=int, default=32, show_default=True, help="16 to 8,160 bytes.")
+@_context_option
+@_version_option
+@global_options
+@pass_context
+def derive(context: Context, name: str, length: int, bound: tuple[str, ...], number: int | None) -> None:
+    """Derive bytes that only this key and --context give; base64."""
+    with context.kms() as kms:
+        derived = kms.keys.derive(name, _pairs(bound), length=length, version=number)
+    _answer(context, "derived/1", derived)
+
+
+@click.command()
+@click.argument("name")
+@_version_option
+@global_options
+@pass_context
+def public(context: Context, name: str, number: int | None) -> None:
+    """Print the public key as PEM."""
+    with context.kms() as kms:
+        found = kms.keys.public_key(name, version=number)
+    if context.json:
+        output.document("public-key/1", pem=found.pem, der=b64encode(found.der).decode(), version=found.version)
+    else:
+        click.echo(found.pem.rstrip("\n"))

@@ -1,0 +1,206 @@
+"""Taking a named key elsewhere and bringing it in: export, backup and restore of one key, wrapped import.
+
+A backup of one key is the magic `ksk` and version 0x01; passes, lanes and KiB of Argon2id, 4 big-endian bytes each; 16
+bytes of salt; then a compact ciphertext v2 (reference 8 zero bytes, purpose backup) of JSON, under the key that the
+passphrase gives; its AAD is what stands before it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from keystead.crypto.compact import OVERHEAD, REFERENCE_LENGTH, message_key_for, new_message_key
+from keystead.crypto.importing import unwrap_import
+from keystead.crypto.kdf import RFC_9106_LOW_MEMORY, Argon2Parameters, derive_from_passphrase
+from keystead.crypto.material import random_bytes, zero
+from keystead.crypto.purpose import Purpose
+from keystead.crypto.types import KeyType
+from keystead.errors import AlreadyExists, BackupError, DecryptionError, KeyStateError, KeysteadError, UsageError
+from keystead.gate import Session
+from keystead.keys.named.form import NewKey
+from keystead.keys.named.manage import NamedKeyManager, require_there
+from keystead.keys.named.model import KeyHead, KeyInfo, KeyVersionRow
+from keystead.keys.named.names import check_key_name
+from keystead.keys.named.ring import LoadedKey, NamedKeyRing
+from keystead.keys.named.rules import Operation, require_operation
+from keystead.keys.named.use import NamedKeyUse
+
+_MAGIC: Final = b"ksk\x01"
+_COSTS: Final = struct.Struct(">III")
+_SALT_LENGTH: Final = 16
+_FRONT: Final = len(_MAGIC) + _COSTS.size + _SALT_LENGTH
+MAX_BACKUP: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedKey:
+    """The material of one version: raw bytes of symmetric keys and seeds, PKCS#8 DER of RSA and EC keys."""
+
+    name: str
+    type: str
+    version: int
+    material: bytes = field(repr=False)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class KeyPorter:
+    """What takes keys out of a store and brings them in, for one node. `strong` refuses a weak passphrase."""
+
+    manager: NamedKeyManager
+    ring: NamedKeyRing
+    strong: Callable[[str], None]
+
+    def export(self, session: Session, name: str, version: int | None) -> ExportedKey:
+        """The material of a version, of a key that was made exportable.
+
+        Raises:
+            KeyNotFound; KeyStateError: the key was not made so, or its state does not permit it.
+        """
+        key = self._known(session, name, "key:export")
+        resource = f"key/{key.head.name}"
+        with self.manager.gate.read(session, "key:export", resource, "key_exported", _facts(key)) as detail:
+            self._require_portable(key)
+            require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
+            chosen = key.processing(key.head.primary if version is None else version)
+            material = self.ring.material(key, chosen)
+            detail["version"] = chosen.row.version
+            exported = ExportedKey(key.head.name, key.head.type, chosen.row.version, bytes(material))
+            zero(material)
+            return exported
+
+    def backup(self, session: Session, name: str, passphrase: str) -> bytes:
+        """One key with all its versions, encrypted under a passphrase; errors as for `export`."""
+        self.strong(passphrase)
+        key = self._known(session, name, "key:backup")
+        resource = f"key/{key.head.name}"
+        with self.manager.gate.read(session, "key:backup", resource, "key_backed_up", _facts(key)) as detail:
+            self._require_portable(key)
+            require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
+            detail["versions"] = len(key.versions)
+            return _sealed(self._content(key), passphrase)
+
+    def restore(self, session: Session, source: bytes, passphrase: str, name: str | None) -> KeyInfo:
+        """Bring a backed-up key in, under its name or another; what it encrypted elsewhere opens here.
+
+        Raises:
+            BackupError: damaged, or another passphrase. AlreadyExists: the name is taken, or the key is here already.
+        """
+        content = _opened(source, passphrase)
+        try:
+            head = KeyHead(**content["head"], mac=b"")
+            name = check_key_name(head.name if name is None else name)
+            versions = [(_row(item), bytearray(b64decode(item["material"]))) for item in content["versions"]]
+            KeyType(head.type)
+        except (TypeError, KeyError, ValueError, UsageError):
+            raise BackupError("the backup holds no key of a kind that this keystead knows") from None
+        manager = self.manager
+        with manager.gate.change(session, "key:restore", f"key/{name}", "key_restored") as change:
+            rows = manager.rows(change.transaction)
+            if rows.head(name) is not None or rows.alias(name) is not None or rows.by_id(head.key_id) is not None:
+                raise AlreadyExists(
+                    f"key {name}, or the one that was backed up, is in this store", hint="choose a name"
+                )
+            head = manager.binder().sealed(head._replace(name=name))
+            for row, material in versions:
+                rows.add_version(head.key_id, manager.encrypted(head, row, material))
+                zero(material)
+            rows.put(head)
+            change.detail.update(head=head.digest, versions=len(versions))
+        manager.changed()
+        return manager.info(head, ())
+
+    def import_key(
+        self, session: Session, use: NamedKeyUse, name: str, wrapped: tuple[bytes, str], new: NewKey
+    ) -> KeyInfo:
+        """A new key of material that was wrapped under a key for imports.
+
+        Raises:
+            DecryptionError: it was wrapped under another key, or damaged. UsageError: it is no material of that type.
+        """
+        blob, wrapping_key = wrapped
+        material = use.unwrap_import(wrapping_key, blob, unwrap_import)
+        return self.manager.create(session, name, new, material)
+
+    def import_version(self, session: Session, use: NamedKeyUse, name: str, wrapped: tuple[bytes, str]) -> KeyInfo:
+        """A new primary version of an imported key; errors as for `import_key`."""
+        blob, wrapping_key = wrapped
+        material = use.unwrap_import(wrapping_key, blob, unwrap_import)
+        return self.manager.rotate(session, name, material)
+
+    def _known(self, session: Session, name: str, action: str) -> LoadedKey:
+        check_key_name(name)
+        try:
+            return self.ring.find(name)
+        except KeysteadError as error:
+            self.manager.gate.admit(session, action, f"key/{name}")
+            self.manager.gate.failed(session, f"key/{name}", "key_refused", error)
+            raise
+
+    @staticmethod
+    def _require_portable(key: LoadedKey) -> None:
+        require_there(key.head)
+        if not key.head.exportable:
+            raise KeyStateError(
+                f"key {key.head.name} was not made exportable", hint="the backup of the whole store holds it"
+            )
+
+    def _content(self, key: LoadedKey) -> dict[str, Any]:
+        versions = []
+        for version in key.versions.values():
+            if version.row.material is None:
+                continue
+            material = self.ring.material(key, version)
+            versions.append(
+                {
+                    "version": version.row.version,
+                    "reference": version.row.reference.hex(),
+                    "salt": version.row.salt.hex(),
+                    "created_ms": version.row.created_ms,
+                    "public": None if version.row.public is None else version.row.public.hex(),
+                    "material": b64encode(material).decode(),
+                }
+            )
+            zero(material)
+        head = {name: value for name, value in key.head._asdict().items() if name != "mac"}
+        return {"keystead": "key-backup/1", "head": head, "versions": versions}
+
+
+def _facts(key: LoadedKey) -> dict[str, Any]:
+    return {"tags": key.head.facts()}
+
+
+def _row(item: dict[str, Any]) -> KeyVersionRow:
+    public = None if item["public"] is None else bytes.fromhex(item["public"])
+    reference, salt = bytes.fromhex(item["reference"]), bytes.fromhex(item["salt"])
+    return KeyVersionRow(int(item["version"]), reference, salt, b"", int(item["created_ms"]), public, None, None)
+
+
+def _sealed(content: dict[str, Any], passphrase: str) -> bytes:
+    salt, costs = random_bytes(_SALT_LENGTH), RFC_9106_LOW_MEMORY
+    front = _MAGIC + _COSTS.pack(*costs) + salt
+    derived = derive_from_passphrase(passphrase, salt=salt, parameters=costs)
+    return front + new_message_key(bytes(REFERENCE_LENGTH), derived, Purpose.BACKUP).seal(
+        json.dumps(content).encode(), front
+    )
+
+
+def _opened(source: bytes, passphrase: str) -> dict[str, Any]:
+    if type(source) is not bytes or not _FRONT + OVERHEAD <= len(source) <= MAX_BACKUP or source[:4] != _MAGIC:
+        raise BackupError("this is no backup of a key", hint="give what keystead key backup wrote")
+    front, blob = source[:_FRONT], source[_FRONT:]
+    costs = Argon2Parameters(*_COSTS.unpack_from(front, len(_MAGIC)))
+    if costs.problem():
+        raise BackupError("the backup asks for costs of Argon2id that are out of bounds")
+    derived = derive_from_passphrase(passphrase, salt=front[-_SALT_LENGTH:], parameters=costs)
+    try:
+        content = json.loads(message_key_for(blob[:60], derived, Purpose.BACKUP).open(blob, front))
+    except DecryptionError:
+        raise BackupError("the backup is damaged, or its passphrase is another") from None
+    if not isinstance(content, dict) or content.get("keystead") != "key-backup/1":
+        raise BackupError("the backup is of a form that this keystead does not know")
+    return content

@@ -1,0 +1,377 @@
+"""Using named keys, for one session: encrypt, decrypt, sign, verify, MAC, derive and what is made of these.
+
+As with data keys, whatever is not the cipher is done once a period of at most a second: whether the session lives and
+may do this, whether another process changed the keys, and the opening audit record. A policy that looks at the call
+itself, such as its encryption context, is asked at every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Final, NamedTuple, NoReturn
+
+from keystead.audit.counts import Counts, UseCounter
+from keystead.clock import Clock
+from keystead.crypto.aad import AAD, canonical_aad
+from keystead.crypto.asymmetric import generate, load_private
+from keystead.crypto.compact import PREFIX_LENGTH, check_form
+from keystead.crypto.derive import derive_context_key
+from keystead.crypto.digests import DigestAlgorithm, digest
+from keystead.crypto.material import random_bytes, zero
+from keystead.crypto.types import ENCRYPTION, SIGNING, Algorithm, KeyType
+from keystead.errors import DecryptionError, EnvelopeError, KeysteadError, UsageError
+from keystead.gate import Facts, Gate, Session
+from keystead.keys.named.hot import Bound, Table
+from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
+from keystead.keys.named.ring import LoadedKey, NamedKeyRing
+from keystead.keys.named.rules import SYMMETRIC, Operation, require_operation
+
+PERIOD_SECONDS: Final = 1.0
+MAX_DERIVED: Final = 255 * 32
+MAX_RANDOM: Final = 1024
+REFERENCE: Final = slice(4, 12)
+
+
+class _Bound(NamedTuple):
+    """What a period knows of one operation on one key."""
+
+    until: float
+    key: LoadedKey
+    counter: UseCounter
+
+
+class NamedKeyUse:
+    """The operations of one session; `end_period` is called whenever what it keeps may not be used any more."""
+
+    def __init__(self, ring: NamedKeyRing, gate: Gate[Any], counts: Counts, session: Session, clock: Clock) -> None:
+        self._ring = ring
+        self._gate = gate
+        self._counts = counts
+        self._session = session
+        self._monotonic = clock.monotonic
+        self._ended = 0
+        self._bound: dict[tuple[Operation, str], _Bound] = {}
+        self.sealing: Table = {}
+
+    def end_period(self) -> None:
+        """Check everything again at the next call."""
+        self._ended += 1
+        self._bound = {}
+        self.sealing.clear()
+
+    def is_ready(self, operation: str, name: str) -> bool:
+        """Whether a call within this period waits for neither store nor log."""
+        bound = self._bound.get((Operation(operation), name))
+        return bound is not None and self._monotonic() < bound.until and bound.counter.open
+
+    # Passing the gate
+
+    def _begin(self, operation: Operation, name: str, context: AAD) -> _Bound:
+        """What the period knows, or a new period. The use is counted in either case."""
+        bound = self._bound.get((operation, name))
+        if bound is None or self._monotonic() >= bound.until:
+            return self._admit(operation, name, context)
+        bound.counter.use()
+        return bound
+
+    def _admit(self, operation: Operation, name: str, context: AAD) -> _Bound:
+        ended, table = self._ended, self._bound
+        key = self._find(operation, name)
+        facts: Facts = {"tags": key.head.facts(), "context": context if isinstance(context, Mapping) else {}}
+        resource = f"key/{key.head.name}"
+        until = self._gate.admit(self._session, f"key:{operation}", resource, facts)
+        try:
+            key = self._ring.find(name)
+            require_operation(key.head.name, key.kind, key.usage, key.state, operation)
+        except KeysteadError as error:
+            self._refuse(resource, error)
+        counter = self._counts.use(_EVENTS[operation], resource, self._session.id, str(self._session.principal))
+        bound = _Bound(min(until, self._monotonic() + PERIOD_SECONDS), key, counter)
+        if self._ended == ended:
+            table[(operation, name)] = bound
+        if operation is Operation.ENCRYPT and key.kind in SYMMETRIC and not key.head.deterministic:
+            self._heat(name, bound, ended)
+        return bound
+
+    def _heat(self, name: str, bound: _Bound, ended: int) -> None:
+        """Let the rest of the period go the short way, unless it was ended meanwhile."""
+        former = self.sealing.get(name)
+        used = 0 if former is None else former.counter.total() - former.counted
+        sealing = self._ring.sealing(bound.key, bound.key.protecting(None), used)
+        counter = bound.counter
+        self.sealing[name] = Bound(bound.until, counter, counter.tick, sealing.prefix, sealing.encrypt, counter.total())
+        if self._ended != ended:
+            self.sealing.clear()
+
+    def _find(self, operation: Operation, name: str) -> LoadedKey:
+        """The key as it is known now; what is not there is looked for behind the gate too, and refused alike."""
+        try:
+            return self._ring.find(name)
+        except KeysteadError as error:
+            self._gate.admit(self._session, f"key:{operation}", f"key/{name}", None)
+            self._refuse(f"key/{name}", error)
+
+    def _refuse(self, resource: str, error: KeysteadError) -> NoReturn:
+        self._gate.failed(self._session, resource, "key_refused", error)
+        raise error
+
+    # Encryption
+
+    def encrypt(
+        self, name: str, data: bytes, context: AAD = None, version: int | None = None, algorithm: str | None = None
+    ) -> bytes:
+        """A compact ciphertext, or a bare RSA block."""
+        return self._encrypt(self._begin(Operation.ENCRYPT, name, context).key, data, context, version, algorithm)
+
+    def _encrypt(self, key: LoadedKey, data: bytes, context: AAD, version: int | None, algorithm: str | None) -> bytes:
+        _require_bytes(data)
+        chosen = key.protecting(version)
+        if key.kind in SYMMETRIC:
+            if algorithm is not None:
+                raise UsageError(f"the type of key {key.head.name} fixes how it encrypts", hint="leave algorithm out")
+            return self._ring.sealing(key, chosen, 1).seal(data, canonical_aad(context))
+        how = _algorithm(key, algorithm, ENCRYPTION)
+        if context is not None:
+            raise UsageError("an RSA ciphertext binds no context", hint="use a symmetric key")
+        return self._ring.public(key, chosen).encrypt(data, how)
+
+    def decrypt(
+        self, name: str, blob: bytes, context: AAD = None, version: int | None = None, algorithm: str | None = None
+    ) -> bytes:
+        """The plaintext of what `encrypt` made under any version that may still process."""
+        return self._decrypt(self._begin(Operation.DECRYPT, name, context).key, blob, context, version, algorithm)
+
+    def _decrypt(self, key: LoadedKey, blob: bytes, context: AAD, version: int | None, algorithm: str | None) -> bytes:
+        try:
+            if key.kind in SYMMETRIC:
+                return self._open(key, blob, context)
+            return self._open_rsa(key, blob, version, _algorithm(key, algorithm, ENCRYPTION))
+        except (DecryptionError, EnvelopeError) as error:
+            self._gate.failed(self._session, f"key/{key.head.name}", "decryption_failed", error)
+            raise
+
+    def _open(self, key: LoadedKey, blob: bytes, context: AAD) -> bytes:
+        check_form(blob, key.kind)
+        reference, prefix = blob[REFERENCE], blob[:PREFIX_LENGTH]
+        for number, version in key.versions.items():
+            if version.row.reference == reference:
+                opening = self._ring.opening(key, key.processing(number), prefix)
+                plaintext = opening.open(blob, canonical_aad(context))
+                self._ring.keep(version, opening)
+                return plaintext
+        raise DecryptionError
+
+    def _open_rsa(self, key: LoadedKey, blob: bytes, version: int | None, how: Algorithm) -> bytes:
+        _require_bytes(blob)
+        for candidate in key.candidates(version):
+            try:
+                return self._ring.private(key, candidate).decrypt(blob, how)
+            except DecryptionError:
+                continue
+        raise DecryptionError
+
+    def reencrypt(
+        self, name: str, blob: bytes, to: str | None, context: AAD, to_context: AAD, *, keep_context: bool
+    ) -> bytes:
+        """The same plaintext under the primary version of a key, which nobody sees meanwhile."""
+        key = self._begin(Operation.REENCRYPT, name, context).key
+        plaintext = self._decrypt(key, blob, context, None, None)
+        return self.encrypt(name if to is None else to, plaintext, context if keep_context else to_context)
+
+    def owner(self, blob: bytes) -> tuple[str, int]:
+        """The name and version of the key that a compact ciphertext says it is of."""
+        for kind in (KeyType.AES_256_GCM_SIV, KeyType.CHACHA20_POLY1305):
+            with suppress(EnvelopeError):
+                check_form(blob, kind)
+                break
+        else:
+            check_form(blob)
+        return self._ring.of_reference(blob[REFERENCE])
+
+    # Keys for callers
+
+    def data_key(self, name: str, length: int, context: AAD, *, with_plaintext: bool) -> GeneratedKey:
+        """A fresh random key for a caller, and the same encrypted under the named key."""
+        if isinstance(length, bool) or not isinstance(length, int) or not 16 <= length <= 1024:
+            raise UsageError("a data key has 16 to 1,024 bytes")
+        key = self._begin(Operation.DATA_KEY, name, context).key
+        material = random_bytes(length)
+        blob = self._encrypt(key, material, context, None, None)
+        return GeneratedKey(material if with_plaintext else None, blob)
+
+    def data_key_pair(self, name: str, kind: str, context: AAD, *, with_plaintext: bool) -> GeneratedKey:
+        """A fresh key pair for a caller: public key, and private key encrypted under the named key."""
+        pair_type = _pair_type(kind)
+        key = self._begin(Operation.DATA_KEY, name, context).key
+        material = generate(pair_type)
+        public = load_private(pair_type, material).public().der
+        blob = self._encrypt(key, bytes(material), context, None, None)
+        plaintext = bytes(material) if with_plaintext else None
+        zero(material)
+        return GeneratedKey(plaintext, blob, public)
+
+    def derive(self, name: str, context: AAD, length: int, version: int | None) -> bytes:
+        """Bytes that only this key, this version and this context give."""
+        if isinstance(length, bool) or not isinstance(length, int) or not 16 <= length <= MAX_DERIVED:
+            raise UsageError(f"a derived key has 16 to {MAX_DERIVED:,} bytes")
+        bound = canonical_aad(context)
+        if not bound:
+            raise UsageError("deriving needs a context", hint='for example context={"user": "ada"}')
+        key = self._begin(Operation.DERIVE, name, context).key
+        material = self._ring.material(key, key.protecting(version))
+        try:
+            return derive_context_key(material, bound, length)
+        finally:
+            zero(material)
+
+    # Signatures and MACs
+
+    def sign(
+        self, name: str, message: bytes, algorithm: str | None, version: int | None, *, prehashed: bool
+    ) -> Signature:
+        """A signature under the primary version, or one that was asked for."""
+        _require_bytes(message)
+        key = self._begin(Operation.SIGN, name, None).key
+        how, chosen = _algorithm(key, algorithm, SIGNING), key.protecting(version)
+        made = self._ring.private(key, chosen).sign(message, how, prehashed=prehashed)
+        return Signature(made, chosen.row.version, how.value)
+
+    def verify(
+        self,
+        name: str,
+        message: bytes,
+        signature: bytes,
+        algorithm: str | None,
+        version: int | None,
+        *,
+        prehashed: bool,
+    ) -> bool:
+        """Whether any version that may still process, or the one that was named, made the signature."""
+        _require_bytes(message)
+        _require_bytes(signature)
+        key = self._begin(Operation.VERIFY, name, None).key
+        how = _algorithm(key, algorithm, SIGNING)
+        publics = (self._ring.public(key, candidate) for candidate in key.candidates(version))
+        return any(public.verify(message, signature, how, prehashed=prehashed) for public in publics)
+
+    def mac(self, name: str, message: bytes, version: int | None) -> Mac:
+        """A MAC under the primary version, or one that was asked for."""
+        _require_bytes(message)
+        key = self._begin(Operation.MAC, name, None).key
+        chosen = key.protecting(version)
+        return Mac(self._ring.hmac(key, chosen).mac(message), chosen.row.version)
+
+    def verify_mac(self, name: str, message: bytes, tag: bytes, version: int | None) -> bool:
+        """Whether any version that may still process, or the one that was named, made the MAC."""
+        _require_bytes(message)
+        _require_bytes(tag)
+        key = self._begin(Operation.VERIFY_MAC, name, None).key
+        # Each is tried, so that the time does not tell which version it was.
+        good = [self._ring.hmac(key, candidate).verify(message, tag) for candidate in key.candidates(version)]
+        return True in good
+
+    # Agreement, encapsulation, public keys
+
+    def agree(self, name: str, peer: bytes, version: int | None) -> bytes:
+        """The ECDH shared secret with a peer's public key (SPKI DER): the raw X coordinate."""
+        _require_bytes(peer)
+        key = self._begin(Operation.AGREE, name, None).key
+        return self._ring.private(key, key.protecting(version)).agree(peer)
+
+    def encapsulate(self, name: str, version: int | None) -> SharedSecret:
+        """A fresh shared secret for whoever holds the private key."""
+        key = self._begin(Operation.ENCAPSULATE, name, None).key
+        return SharedSecret(*self._ring.public(key, key.protecting(version)).encapsulate())
+
+    def decapsulate(self, name: str, ciphertext: bytes, version: int | None) -> bytes:
+        """The shared secret of a ciphertext. A wrong one gives another secret, as FIPS 203 wants it."""
+        _require_bytes(ciphertext)
+        key = self._begin(Operation.DECAPSULATE, name, None).key
+        chosen = key.processing(key.head.primary if version is None else version)
+        return self._ring.private(key, chosen).decapsulate(ciphertext)
+
+    def public(self, name: str, version: int | None) -> tuple[bytes, str, int]:
+        """The public key of a version as DER and PEM, and the version."""
+        key = self._begin(Operation.PUBLIC_KEY, name, None).key
+        chosen = key.processing(key.head.primary if version is None else version)
+        found = self._ring.public(key, chosen)
+        return found.der, found.pem, chosen.row.version
+
+    def random(self, length: int) -> bytes:
+        """Random bytes for a caller."""
+        if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= MAX_RANDOM:
+            raise UsageError(f"1 to {MAX_RANDOM:,} random bytes are given at once")
+        self._count("random:generate", "random/*", "random_generated")
+        return random_bytes(length)
+
+    def digest(self, algorithm: str, data: bytes) -> bytes:
+        """A hash for a caller."""
+        _require_bytes(data)
+        if algorithm not in set(DigestAlgorithm):
+            raise UsageError("not a hash", hint=f"use one of {', '.join(DigestAlgorithm)}")
+        self._count("digest:compute", "digest/*", "digest_computed")
+        return digest(DigestAlgorithm(algorithm), data)
+
+    def _count(self, action: str, resource: str, event: str) -> None:
+        self._gate.admit(self._session, action, resource)
+        self._counts.use(event, resource, self._session.id, str(self._session.principal))
+
+    def unwrap_import(self, name: str, blob: bytes, opened: Callable[[Any, bytes], bytearray]) -> bytearray:
+        """Material that was wrapped for import under a key for that."""
+        _require_bytes(blob)
+        key = self._begin(Operation.UNWRAP_IMPORT, name, None).key
+        for candidate in key.candidates(None):
+            try:
+                return opened(self._ring.private(key, candidate), blob)
+            except DecryptionError:
+                continue
+        error = DecryptionError()
+        self._gate.failed(self._session, f"key/{key.head.name}", "decryption_failed", error)
+        raise error
+
+
+_EVENTS: Final[Mapping[Operation, str]] = {
+    Operation.ENCRYPT: "key_encrypted",
+    Operation.DECRYPT: "key_decrypted",
+    Operation.REENCRYPT: "key_reencrypted",
+    Operation.DATA_KEY: "key_data_key_made",
+    Operation.SIGN: "key_signed",
+    Operation.VERIFY: "key_verified",
+    Operation.MAC: "key_mac_made",
+    Operation.VERIFY_MAC: "key_mac_verified",
+    Operation.DERIVE: "key_derived",
+    Operation.AGREE: "key_agreed",
+    Operation.ENCAPSULATE: "key_encapsulated",
+    Operation.DECAPSULATE: "key_decapsulated",
+    Operation.UNWRAP_IMPORT: "key_import_unwrapped",
+    Operation.PUBLIC_KEY: "key_public_read",
+    Operation.EXPORT: "key_exported",
+}
+
+
+def _algorithm(key: LoadedKey, asked: str | None, table: Mapping[KeyType, tuple[Algorithm, ...]]) -> Algorithm:
+    permitted = table[key.kind]
+    if asked is None:
+        return permitted[0]
+    if asked not in permitted:
+        raise UsageError(
+            f"key {key.head.name} is of type {key.kind}, and not for {asked!s:.40}",
+            hint=f"use {', '.join(permitted)}",
+        )
+    return Algorithm(asked)
+
+
+def _pair_type(kind: str) -> KeyType:
+    if kind not in SIGNING and kind not in ENCRYPTION and not str(kind).startswith(("ecdh-", "ml-kem-")):
+        raise UsageError("not a type of key pair", hint="for example ed25519, ecdsa-p256, rsa-3072 or ml-kem-768")
+    return KeyType(kind)
+
+
+def _require_bytes(data: object) -> None:
+    if type(data) is not bytes:
+        raise _not_bytes()
+
+
+def _not_bytes() -> UsageError:
+    return UsageError("data must be bytes", hint="encode text first")
