@@ -294,8 +294,8 @@ class StoreNotFound(OperatorError, LookupError):
 
     code = "KS3001"
 
-    def __init__(self, message: str, *, looked_at: tuple[str, ...] = (), hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, looked_at: tuple[str, ...] = (), why: str = "", hint: str = "") -> None:
+        super().__init__(message, why=why, hint=hint)
         self.looked_at = looked_at
 
 

@@ -91,6 +91,7 @@ def locate(url: str | Path | None, environment: Mapping[str, str], here: Path) -
     raise StoreNotFound(
         f"no {FOLDER}/ in {looked_at[0]} or any folder above it",
         looked_at=tuple(looked_at),
+        why=f"looked in {', '.join(looked_at)}",
         hint="keystead init makes one here; or name a store by its url or in KEYSTEAD_URL",
     )
 
