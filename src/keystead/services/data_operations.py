@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, Literal, overload
 
 from keystead.crypto.aad import AAD
-from keystead.crypto.compact import TEXT_PREFIX, from_text
+from keystead.crypto.compact import TEXT_PREFIX, from_text, to_text
 from keystead.crypto.envelope import Envelope, parse
 from keystead.errors import UsageError
 from keystead.gate import WouldWait
@@ -119,22 +119,24 @@ class DataOperations(SessionFace):
     def reencrypt(self, x: bytes | str | Mapping[str, Any], *, aad: AAD = None, to: Format | None = None) -> Any:
         """The same plaintext under the active data key, in the format of `x` unless `to` names one.
 
-        `x` is a compact ciphertext (bytes, or its text form) or an envelope (mapping, or JSON text). An envelope whose
-        AAD is not told stays bound to the one it has.
+        `x` is a compact ciphertext (bytes, or its text form, which the answer then has too) or an envelope (mapping, or
+        JSON text; the answer is a dict). An envelope whose AAD is not told stays bound to the one it has.
 
         Raises:
             The errors of `decrypt` and `decrypt_data`; UsageError for another `to`.
         """
         if to not in (None, "v1", "v2"):
             raise UsageError("to must be v1 or v2")
-        if isinstance(x, str) and x.startswith(TEXT_PREFIX):
+        as_text = isinstance(x, str) and x.startswith(TEXT_PREFIX)
+        if isinstance(x, str) and as_text:
             x = from_text(x)
         is_compact = isinstance(x, bytes) and not x.lstrip().startswith(b"{")
         plaintext = self._use.decrypt(x, aad) if is_compact else self._use.open_envelope(x, aad)  # type: ignore[arg-type]
         if aad is None and not is_compact:
             aad = parse(x)[4]
         if (to or ("v2" if is_compact else "v1")) == "v2":
-            return self._use.encrypt(plaintext, aad)
+            blob = self._use.encrypt(plaintext, aad)
+            return to_text(blob) if as_text else blob
         return self._use.seal_envelope(plaintext, aad)
 
     def encrypt_stream(
