@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.services.conftest import Open, recorded
 
-from keystead.errors import SecretDeleted, SecretExpired, SessionEnded, UsageError
+from keystead.errors import SecretDeleted, SecretExpired, SecretNotFound, SessionEnded, UsageError
 from keystead.secrets.cache import ENTRY_OVERHEAD, ValueCache
 from keystead.secrets.read import Found
 from keystead.secrets.value import SecretValue
@@ -336,3 +336,12 @@ def test_a_value_that_was_dropped_while_the_store_was_asked_is_not_served_in_its
         patch.setattr(type(store.secrets), "_may_serve", lambda *_: False)
         with pytest.raises(StoreBusy):
             store.secrets.get_secret("API_KEY")
+
+
+def test_a_manager_rotates_a_compromised_value_without_a_grace(store: Connection) -> None:
+    store.secrets.set_secret("A", "one")
+    store.secrets.rotate_secret("A", "two", grace="1h")
+    assert store.secrets.get_secret("A", label="previous") == "one"
+    store.secrets.rotate_secret("A", "three", compromised=True)
+    with pytest.raises(SecretNotFound):
+        store.secrets.get_secret("A", label="previous")

@@ -83,10 +83,23 @@ class SecretsManager:
         )
 
     async def rotate_secret(
-        self, name: str, new_value: Value | None = None, *, expected_version: int | None = None
+        self,
+        name: str,
+        new_value: Value | None = None,
+        *,
+        expected_version: int | None = None,
+        compromised: bool = False,
+        grace: timedelta | str | None = None,
     ) -> SecretInfo:
         """Make a new version the current one."""
-        return await to_thread(self._sync.rotate_secret, name, new_value, expected_version=expected_version)
+        return await to_thread(
+            self._sync.rotate_secret,
+            name,
+            new_value,
+            expected_version=expected_version,
+            compromised=compromised,
+            grace=grace,
+        )
 
     async def list_secrets(
         self,

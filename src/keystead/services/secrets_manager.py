@@ -320,10 +320,18 @@ class SecretsManager:
         )
 
     def rotate_secret(
-        self, name: str, new_value: Value | None = None, *, expected_version: int | None = None
+        self,
+        name: str,
+        new_value: Value | None = None,
+        *,
+        expected_version: int | None = None,
+        compromised: bool = False,
+        grace: timedelta | str | None = None,
     ) -> SecretInfo:
         """Make a new version the current one; arguments and errors as for `KMSService.rotate_secret`."""
-        return self.kms.rotate_secret(name, new_value, expected_version=expected_version)
+        return self.kms.rotate_secret(
+            name, new_value, expected_version=expected_version, compromised=compromised, grace=grace
+        )
 
     def list_secrets(
         self,
