@@ -115,6 +115,7 @@ async def scenario(store: Any, path: Path, clock: ManualClock) -> list[Any]:
         lambda: kms.list_secrets(limit=2),
         lambda: kms.list_secrets("A", {"a": "b"}, False, after="0"),
         lambda: kms.list_versions("A"),
+        kms.sweep,
     )
     for _ in range(3):
         await note(

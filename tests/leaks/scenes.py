@@ -122,6 +122,7 @@ def stored_secrets(w: World) -> None:
     w.do("kms.list_secrets", limit=0)
     w.do("kms.list_versions", "A")
     w.do("kms.list_versions", "NOWHERE")
+    w.do("kms.sweep")
     for name in ("B", "B", "NOWHERE"):
         w.do("kms.delete_secret", name)
     w.do("kms.get_secret", "B")
@@ -195,7 +196,7 @@ def everything_refused(w: World) -> None:
         "encrypt_many": ([text.encode()],), "reencrypt": (text,), "store_secret": ("A", text), "get_secret": ("A",),
         "store_secrets": ({"A": text},), "rotate_secret": ("A", text), "list_secrets": (), "list_data_keys": (),
         "rotate_data_key": (), "sessions": (), "own_credential": (), "node": (), "session_id": (), "notices": (),
-        "get_status": (),
+        "get_status": (), "sweep": (),
     }.items():  # fmt: skip
         w.do(f"kms.{name}", *arguments)
     for name in ("list", "public_key", "verify", "tail", "follow"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.services.conftest import DAY_MS, Open, recorded, within
 
-from keystead.errors import SecretExpired, SecretNotFound, UsageError
+from keystead.errors import SecretExpired, SecretNotFound, SessionEnded, UsageError
 from keystead.node import ticker
 from keystead.node.settings import Settings
 from keystead.secrets.labels import KEEP
@@ -114,6 +114,24 @@ def test_a_call_of_the_sweeper_records_what_expired_once(kms: KMSService, clock:
     kms.node.maintain()
     kms.node.maintain()
     assert events == [EXPIRED]
+
+
+def test_whoever_calls_for_a_sweep_is_told_what_it_did_and_is_in_its_records(
+    kms: KMSService, clock: ManualClock
+) -> None:
+    by: list[tuple[str, str]] = []
+    kms.on_event(["secret_expired", "secret_destroyed"], lambda facts: by.append((facts["event"], facts["session"])))
+    kms.store_secret("API_KEY", "x", ttl="5m")
+    assert kms.sweep() == (0, 0)
+    clock.advance(300_000)
+    assert kms.sweep() == (1, 0)
+    clock.advance(7 * DAY_MS)
+    swept = kms.sweep()
+    assert (swept.expired, swept.destroyed) == (0, 1)
+    assert by == [("secret_expired", kms.session_id), ("secret_destroyed", kms.session_id)]
+    kms.revoke_session(kms.session_id)
+    with pytest.raises(SessionEnded):
+        kms.sweep()
 
 
 def test_the_timer_records_what_expired(opened: Open, clock: ManualClock) -> None:

@@ -12,7 +12,7 @@ from keystead.secrets.model import SecretInfo, VersionInfo
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
 from keystead.services.paging import Page
-from keystead.services.secret_operations import TTL
+from keystead.services.secret_operations import TTL, Swept
 
 
 class SecretOperations(Face):
@@ -86,6 +86,10 @@ class SecretOperations(Face):
     async def destroy_secret(self, name: str, *, version: int | None = None) -> None:
         """Destroy one version, or the whole secret."""
         return await to_thread(self._sync.destroy_secret, name, version=version)
+
+    async def sweep(self) -> Swept:
+        """Record what has expired, and destroy what expired long enough ago."""
+        return await to_thread(self._sync.sweep)
 
     async def list_secrets(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import NamedTuple
 
 from keystead.clock import parse_duration
 from keystead.errors import UsageError
@@ -16,6 +17,13 @@ from keystead.services.paging import Page
 from keystead.services.session_face import SessionFace
 
 TTL = timedelta | str | Keep | None
+
+
+class Swept(NamedTuple):
+    """How many secrets were recorded as expired, and how many versions were destroyed."""
+
+    expired: int
+    destroyed: int
 
 
 class SecretOperations(SessionFace):
@@ -131,6 +139,16 @@ class SecretOperations(SessionFace):
             SecretDeleted: it was destroyed before.
         """
         self._node.writer.destroy(self._session, name, version)
+
+    def sweep(self) -> Swept:
+        """Record what has expired, and destroy what expired long enough ago: up to 200 of each at a call.
+
+        A node does so by itself every minute, and reading enforces expiry without it; a call is for whoever wants it
+        done now. After a jump of the clock nothing is.
+        """
+        node = self._node
+        node.gate.admit(self._session, "secret:write", "secret/*")
+        return Swept(*node.sweeper.sweep(self._session))
 
     def list_secrets(
         self,
