@@ -20,6 +20,7 @@ from tests.services.conftest import BY_HAND, Open, recorded
 
 import keystead
 from keystead.access.principal import Principal
+from keystead.audit.record import Event
 from keystead.errors import Denied, KeysteadError, Sealed, SecretNotFound, SessionEnded, UsageError
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
@@ -79,12 +80,32 @@ def test_a_session_that_was_revoked_here_can_do_nothing_at_once_and_others_can(k
         second.rotate_data_key,
         lambda: second.rekey({}),
         lambda: second.store_secret("API_KEY", "y"),
+        lambda: second.on_event("secret_stored", print),
+        second.audit.public_key,
+        manager.clear_cache,
+        manager.get_status,
     ):
         with pytest.raises(SessionEnded):
             call()
+    assert kms.node.cache.size()[0] == 1
     assert kms.get_secret("API_KEY").reveal() == "x"
     assert [session.ended for session in kms.sessions().items] == [False, True]
     assert kms.get_status().sessions_count == 1
+
+
+def test_a_session_that_has_ended_hears_of_its_own_attempts_only(kms: KMSService) -> None:
+    second = KMSService.on(kms.node)
+    heard: list[tuple[str, str]] = []
+    second.on_event(list(Event), lambda facts: heard.append((facts["event"], facts["session"])))
+    kms.store_secret("API_KEY", "x")
+    assert ("secret_stored", kms.session_id) in heard
+    kms.revoke_session(second.session_id)
+    heard.clear()
+    with pytest.raises(SessionEnded):
+        second.get_secret("API_KEY")
+    kms.rotate_secret("API_KEY", "y")
+    assert heard == [("access_denied", second.session_id)]
+    assert not any(kms.node.recorder._callbacks.values())
 
 
 REVOKING = """

@@ -137,7 +137,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
 
         A callback that wants the event loop goes there by `loop.call_soon_threadsafe`.
         """
-        return self._sync.on_event(names, callback)
+        return await to_thread(self._sync.on_event, names, callback)
 
     async def get_status(self) -> Status:
         """Figures about the store, its keys, secrets and sessions, the cache and the audit log."""

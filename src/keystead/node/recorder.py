@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from keystead.access.session import Session
 from keystead.audit.journal import Journal
 from keystead.audit.log import log_event
 from keystead.audit.record import Event, Record
@@ -118,8 +119,10 @@ class Recorder:
         """How many records a session has left here."""
         return self._operations[session_id]
 
-    def on_event(self, names: str | Iterable[str], callback: Callback) -> Callable[[], None]:
+    def on_event(self, session: Session, names: str | Iterable[str], callback: Callback) -> Callable[[], None]:
         """Call back after a record of one of these events was written; what ends that again.
+
+        A session that has ended hears of nothing any more but what concerns itself.
 
         Raises:
             UsageError: a name that no event has, or nothing that can be called.
@@ -131,13 +134,19 @@ class Recorder:
         for name in wanted:
             if name not in known:
                 raise UsageError(f"no event is named {name!r}", hint=f"events are {', '.join(sorted(known))}")
-        for name in wanted:
-            self._callbacks[name] = (*self._callbacks.get(name, ()), callback)
+
+        def heard(facts: dict[str, Any]) -> None:
+            if session.ended and facts["session"] != session.id:
+                end()
+            else:
+                callback(facts)
 
         def end() -> None:
             for name in wanted:
-                self._callbacks[name] = tuple(kept for kept in self._callbacks.get(name, ()) if kept is not callback)
+                self._callbacks[name] = tuple(kept for kept in self._callbacks.get(name, ()) if kept is not heard)
 
+        for name in wanted:
+            self._callbacks[name] = (*self._callbacks.get(name, ()), heard)
         return end
 
 

@@ -69,7 +69,9 @@ class AuditOperations:
 
     def public_key(self) -> bytes:
         """The 32-byte Ed25519 key by which an outsider verifies checkpoints."""
-        return AuditKeys(*self._face._node.root.audit_keys()).public_key()
+        node = self._face._node
+        node.gate.admit(self._face._session, "audit:read", "audit")
+        return AuditKeys(*node.root.audit_keys()).public_key()
 
 
 def verify_without_keys(url: str | Path | None = None, *, public_key: bytes | None = None) -> Report:

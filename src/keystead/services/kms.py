@@ -120,9 +120,11 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
     def on_event(self, names: str | Iterable[str], callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Call back after the audit record of one of these events was written; what ends that again.
 
-        A callback that fails changes nothing. Raises UsageError for a name that no event has.
+        A callback that fails changes nothing. Once the session has ended it hears of its own attempts only.
+        Raises UsageError for a name that no event has.
         """
-        return self._node.recorder.on_event(names, callback)
+        self._node.gate.authorize(self._session, "audit:read", "audit")
+        return self._node.recorder.on_event(self._session, names, callback)
 
     def get_status(self) -> Status:
         """Figures about the store, its keys, secrets and sessions, the cache and the audit log."""

@@ -348,6 +348,7 @@ class SecretsManager:
     def clear_cache(self) -> None:
         """Forget every cached value; the next read asks the store."""
         node = self._watch()
+        node.gate.authorize(self.kms._session, "cache:clear", "cache")
         node.cache.clear()
         self._hot.clear()
 
@@ -376,6 +377,7 @@ class SecretsManager:
         if self._watching is None:
             return SecretsStatus()
         node = self._watch()
+        node.gate.authorize(self.kms._session, "status:read", "secrets")
         counted = node.counts.total(event="cache_hit")
         figures = node.cache.figures
         entries, size = node.cache.size()
