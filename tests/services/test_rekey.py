@@ -77,6 +77,18 @@ def test_rekey_asks_for_every_slot_or_for_its_name_to_drop_it(opened: Open, key:
     assert opened().kms.get_status().initialized
 
 
+def test_rekey_without_credentials_opens_the_slot_that_the_store_was_opened_by(opened: Open, path: Path) -> None:
+    kms = opened().kms
+    before = wrappings(path)
+    assert [slot.label for slot in kms.rekey()] == ["master key"]
+    assert wrappings(path) != before
+    kms.slots.add(parse_master_key(generate_master_key(), source="a test"), label="second")
+    with pytest.raises(UsageError, match="second"):
+        kms.rekey()
+    assert [slot.label for slot in kms.rekey(drop=["second"])] == ["master key"]
+    assert opened().kms.get_status().initialized
+
+
 WRAPPING: dict[str, Callable[[Connection], object]] = {
     "rotating the data key": lambda store: store.kms.rotate_data_key(),
     "adding a slot": lambda store: store.kms.slots.add(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from keystead.access.session import check_session_id
 from keystead.errors import UsageError
 from keystead.keys.manage import Affected, DataKeyInfo
+from keystead.node.opening import Opening, find_again
 from keystead.seal.credential import Credential, check_credential
 from keystead.seal.slots import SlotInfo, find_slot
 from keystead.secrets.names import check_names
@@ -74,6 +75,8 @@ class SlotOperations:
 class KeyOperations(SessionFace):
     """The administration methods of `KMSService`."""
 
+    _how: Opening
+
     def rotate_data_key(self) -> DataKeyInfo:
         """Make a new active data key; the former one only decrypts from now on."""
         return self._node.data_keys.rotate(self._session)
@@ -101,20 +104,25 @@ class KeyOperations(SessionFace):
         """
         return self._node.data_keys.destroy(self._session, _key_id(id))
 
+    def own_credential(self) -> dict[str, Credential]:
+        """The slot by which this service opened its store, and its credential, looked for again: for `rekey`."""
+        slot = self._node.opened_slot
+        return {} if slot is None else {slot.id: find_again(self._how, self._node.location)}
+
     def rekey(
         self, credentials: Mapping[str, Credential] | None = None, *, drop: Iterable[str] = ()
     ) -> tuple[SlotInfo, ...]:
         """Make a new root key and rewrap the data keys; no secret is rewritten.
 
-        `credentials` maps slot ids to what opens them; every slot is either opened or in `drop`. After a leak, rotate
-        the data key too: old copies of the store still yield the old ones.
+        `credentials` maps slot ids to what opens them, None: `own_credential()`; every slot is either opened or in
+        `drop`. After a leak, rotate the data key too: old copies of the store still yield the old ones.
 
         Raises:
             UsageError, WrongMasterKey, DecryptionError: nothing was changed.
         """
         from keystead.node.slots import SlotManager  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
-        given = {} if credentials is None else credentials
+        given = self.own_credential() if credentials is None else credentials
         for credential in given.values():
             check_credential(credential)
         return SlotManager(self._node).rekey(self._session, given, check_names(drop))

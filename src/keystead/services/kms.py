@@ -112,11 +112,6 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         """The id of this service's session."""
         return self._session.id
 
-    def own_credential(self) -> dict[str, Credential]:
-        """The slot by which this service opened its store, and its credential, looked for again: for `rekey`."""
-        slot = self._node.opened_slot
-        return {} if slot is None else {slot.id: find_again(self._how, self._node.location)}
-
     def on_event(self, names: str | Iterable[str], callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Call back after the audit record of one of these events was written; what ends that again.
 
