@@ -472,6 +472,15 @@ def test_settings_stand_in_a_file_beside_the_store(path: Path, key: str) -> None
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_the_status_has_the_hits_of_the_cache_beside_its_misses(opened: Open) -> None:
+    store = opened()
+    store.kms.store_secret("API_KEY", "x")
+    for _ in range(5):
+        store.secrets.get_secret("API_KEY")
+    cache = store.kms.get_status().cache
+    assert (cache["hits"], cache["misses"]) == (4, 1)
+
+
 def test_services_that_come_and_go_on_an_open_node_leave_nothing_that_grows(kms: KMSService) -> None:
     for _ in range(1200):
         service = KMSService.on(kms.node)

@@ -77,7 +77,7 @@ def read_status(node: Node, session: Session) -> Status:
             expired_secrets_count=expired,
             sessions_count=sum(not known.ended for known in node.sessions.values()),
             operations_by_session={known: node.operations(known) for known in node.sessions},
-            cache={**asdict(figures), "entries": entries, "bytes": size},
+            cache={"hits": node.counts.total(event="cache_hit"), **asdict(figures), "entries": entries, "bytes": size},
             audit_head={"chain": head.chain, "count": head.count, "hash": head.hash},
             store_answers=node.stale_since is None,
             notices=[*node.notices, *_clock_notice(node)],
