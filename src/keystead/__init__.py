@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keystead.config.declare import Public as Public
     from keystead.config.declare import SecretStr as SecretStr
     from keystead.crypto.importing import wrap_for_import as wrap_for_import
+    from keystead.node.settings import Settings as Settings
     from keystead.seal.master_key import MasterKey as MasterKey
     from keystead.seal.master_key import generate_master_key as generate_master_key
     from keystead.seal.providers.passphrase import Passphrase as Passphrase
@@ -38,6 +39,7 @@ _HOMES = {
     "SecretStr": "keystead.config.declare",
     "SecretURL": "keystead.config",
     "SecretValue": "keystead.secrets.value",
+    "Settings": "keystead.node.settings",
     "MasterKey": "keystead.seal.master_key",
     "Passphrase": "keystead.seal.providers.passphrase",
     "RecoveryKit": "keystead.seal.providers.recovery",

@@ -12,16 +12,17 @@ import time
 from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.services.conftest import BY_HAND, Open, recorded
+from tests.services.conftest import BY_HAND, DAY_MS, Open, recorded
 
 import keystead
 from keystead.access.principal import Principal
 from keystead.audit.record import Event
-from keystead.errors import Denied, KeysteadError, Sealed, SecretNotFound, SessionEnded, UsageError
+from keystead.errors import ConfigurationError, Denied, KeysteadError, Sealed, SecretNotFound, SessionEnded, UsageError
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
 from keystead.services.secrets_manager import SecretsManager
@@ -470,6 +471,15 @@ def test_settings_stand_in_a_file_beside_the_store(path: Path, key: str) -> None
         assert store.kms.list_secrets().items[0].previous is None
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_settings_in_code_have_the_names_and_lengths_of_the_file(opened: Open, clock: ManualClock) -> None:
+    kms = opened(settings=keystead.Settings.of(rotation_grace="5m", sweep_interval=timedelta(days=9))).kms
+    assert kms.node.settings == replace(keystead.Settings(), rotation_grace_ms=300_000, sweep_interval_ms=9 * DAY_MS)
+    assert keystead.Settings.of(import_names=("A",), freshness="0s").import_names == ("A",)
+    with pytest.raises(ConfigurationError) as caught:
+        keystead.Settings.of(rotation_grace=300, rotation_grace_ms=300_000, sweeping="1m")
+    assert set(caught.value.problems) == {"rotation_grace", "rotation_grace_ms", "sweeping"}
 
 
 def test_the_status_has_the_hits_of_the_cache_beside_its_misses(opened: Open) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from keystead.clock import parse_duration
 from keystead.errors import ConfigurationError, UsageError
@@ -18,7 +18,7 @@ _DAY_MS: Final = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a node. Lengths are in ms; in `keystead.toml` they are text such as `90d`.
+    """The settings of a node. Lengths are in ms; in `keystead.toml` they are text such as `90d`, and so in `of`.
 
     `data_key_max_age_ms`: a data key rotates by itself at this age. `rotation_grace_ms`: how long `previous` can be
     read. `destroy_expired_after_ms`: from expiry to destruction. `freshness_ms`: how old this process's knowledge of
@@ -37,6 +37,15 @@ class Settings:
     audit_fsync: Literal["os", "group"] = "os"
     record_each_use: bool = False
     import_names: tuple[str, ...] = DEFAULT_IMPORT_NAMES
+
+    @classmethod
+    def of(cls, **settings: Any) -> Self:
+        """Settings by the names that `keystead.toml` has: each length a timedelta, or text such as `90d`.
+
+        Raises:
+            ConfigurationError: a name or value that is not known; all problems at once.
+        """
+        return cls(**_changes(settings, "the settings cannot be used"))
 
 
 def environment() -> Mapping[str, str]:
@@ -63,6 +72,10 @@ def _from_file(path: Path) -> Settings:
         table = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path.absolute()} is not TOML: {error}", hint="mend the line it names") from None
+    return Settings(**_changes(table, f"{path.absolute()} cannot be used"))
+
+
+def _changes(table: Mapping[str, Any], refusal: str) -> dict[str, Any]:
     problems: dict[str, str] = {}
     changes: dict[str, Any] = {}
     known = {field.name for field in fields(Settings)}
@@ -76,15 +89,15 @@ def _from_file(path: Path) -> Settings:
         except UsageError as error:
             problems[name] = error.message
     if problems:
-        raise ConfigurationError(f"{path.absolute()} cannot be used", problems=problems)
-    return replace(Settings(), **changes)
+        raise ConfigurationError(refusal, problems=problems)
+    return changes
 
 
 def _converted(field: str, name: str, value: Any) -> Any:
     if field.endswith("_ms"):
         return parse_duration(value, what=name, allow_zero=True)
     if field == "import_names":
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
             raise UsageError("must be a list of names")
         return tuple(value)
     if field == "record_each_use":
