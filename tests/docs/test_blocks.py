@@ -18,6 +18,7 @@ from tests.docs.pages import NAMES, ROOT, Block, blocks
 from tests.docs.running import Shell, alike, clean_environment, commands, matches
 
 from keystead.config.dotenv import parse
+from keystead.node.location import in_folder
 from keystead.node.settings import load_settings
 
 # Blocks that are shown and not run. Each has its reason beside it; more of them want a better reason.
@@ -59,7 +60,7 @@ class Reader:
         place = self._folder / "settings-of-a-page"
         place.mkdir(exist_ok=True)
         (place / "keystead.toml").write_text(block.text)
-        load_settings(place / ".keystead")
+        load_settings(in_folder(place / ".keystead", {}, explicit=True))
 
     def _dotenv(self, block: Block) -> None:
         assert parse(block.text), f"{block} assigns nothing"

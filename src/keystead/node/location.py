@@ -30,6 +30,11 @@ class Location(NamedTuple):
         return self.database.name == DATABASE
 
     @property
+    def project(self) -> Path:
+        """The folder that `.keystead/`, or the database with a name of its own, lies in: of `.env`, `keystead.toml`."""
+        return self.folder.parent if self.is_folder_store else self.folder
+
+    @property
     def shred_keys(self) -> Path:
         """The folder of the keys that open what shreddable backups hold."""
         if self.is_folder_store:

@@ -111,7 +111,11 @@ def find_again(how: Opening, location: Location) -> Credential:
 
 def _find(how: Opening, variables: Mapping[str, str], location: Location) -> FoundCredential:
     return find_credential(
-        environment=variables, argument=how.credential, store_folder=location.folder, prompt=how.prompt
+        environment=variables,
+        argument=how.credential,
+        store_folder=location.folder,
+        project=location.project,
+        prompt=how.prompt,
     )
 
 
@@ -157,7 +161,7 @@ def _open_files(location: Location, how: Opening, clock: Clock) -> Files:
     try:
         migrate(store, clock)
         rows = StoreAudit(store)
-        settings = how.settings or load_settings(location.folder)
+        settings = how.settings or load_settings(location)
         journal = Journal.open(location.audit, node=node_name(), clock=clock, heads=rows, fsync=settings.audit_fsync)
     except BaseException:
         store.close()
@@ -181,7 +185,7 @@ def _unseal(
     opened = open_any(slots, credential, store_id=row.store_id.hex(), root_check=row.root_check)
     root = RootHolder()
     root.unseal(row.store_id, opened.root, row.integrity_wrapped, row.audit_wrapped)
-    settings = how.settings or load_settings(location.folder)
+    settings = how.settings or load_settings(location)
     node = Node(location, settings, clock, files, root)
     node.opened_slot = opened.slot
     return node
@@ -259,7 +263,7 @@ def create_node(
     files = _open_files(location, how, clock)
     root = RootHolder()
     root.unseal(store_id, root_key, wrapped, audit_wrapped)
-    node = Node(location, how.settings or load_settings(location.folder), clock, files, root)
+    node = Node(location, how.settings or load_settings(location), clock, files, root)
     node.opened_slot = slots[0]
     _fill(node, row, slots)
     _settle(node, how)

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 
 from keystead.clock import parse_duration
 from keystead.errors import ConfigurationError, UsageError
+from keystead.node.location import Location
 
 FILE: Final = "keystead.toml"
 DEFAULT_IMPORT_NAMES: Final = ("JWT_SECRET", "MONGODB_URI", "REDIS_URL", "ENCRYPTION_MASTER_KEY")
@@ -53,13 +54,13 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
-def load_settings(folder: Path) -> Settings:
-    """The settings of a store: the defaults, changed by `keystead.toml` beside its folder or in it.
+def load_settings(location: Location) -> Settings:
+    """The settings of a store: the defaults, changed by `keystead.toml` beside the store or in its folder.
 
     Raises:
         ConfigurationError: the file is no TOML, or has a name or value that is not known; all problems at once.
     """
-    for path in (folder.parent / FILE, folder / FILE):
+    for path in (location.project / FILE, location.folder / FILE):
         if path.is_file():
             return _from_file(path)
     return Settings()

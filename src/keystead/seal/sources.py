@@ -61,11 +61,13 @@ def find_credential(
     environment: Mapping[str, str],
     argument: str | Credential | None = None,
     store_folder: Path | None = None,
+    project: Path | None = None,
     prompt: Callable[[], str] | None = None,
 ) -> FoundCredential:
     """The first credential there is, in the order: `argument` (base64 text of a master key, or a credential),
-    KMS_MASTER_KEY, KMS_MASTER_KEY_FILE, the line `KMS_MASTER_KEY=` of the `.env` beside `store_folder`,
-    `master.key` in it, a passphrase (KMS_PASSPHRASE_FILE, KMS_PASSPHRASE_FD, `prompt`).
+    KMS_MASTER_KEY, KMS_MASTER_KEY_FILE, the line `KMS_MASTER_KEY=` of the `.env` in `project` (else the folder that
+    `store_folder` lies in), `master.key` in `store_folder`, a passphrase (KMS_PASSPHRASE_FILE, KMS_PASSPHRASE_FD,
+    `prompt`).
 
     A variable that is set to nothing counts as given and is refused. `prompt` is called last and only if nothing else
     was found; give it only where somebody can answer.
@@ -75,7 +77,7 @@ def find_credential(
         MasterKeyMissing: no source has anything; each is listed with what was found.
     """
     looked_at: list[str] = []
-    keys = iter(tuple(_key_sources(argument, environment, store_folder)))
+    keys = iter(tuple(_key_sources(argument, environment, store_folder, project)))
     for source in keys:
         result = source.probe()
         if isinstance(result, str):
@@ -92,7 +94,10 @@ def find_credential(
 
 
 def _key_sources(
-    argument: str | Credential | None, environment: Mapping[str, str], store_folder: Path | None
+    argument: str | Credential | None,
+    environment: Mapping[str, str],
+    store_folder: Path | None,
+    project: Path | None,
 ) -> Iterator[_Source]:
     yield _Source("argument", lambda: _from_argument(argument))
     yield _Source(KEY_VARIABLE, lambda: _from_variable(environment))
@@ -100,7 +105,7 @@ def _key_sources(
     yield _Source(name, lambda: _from_named_file(environment, name, path), path)
     if store_folder is not None:
         folder = store_folder.absolute()
-        dotenv = folder.parent / ".env"
+        dotenv = (project or folder.parent).absolute() / ".env"
         yield _Source(str(dotenv), lambda: _from_dotenv(dotenv), dotenv)
         key_file = folder / KEY_FILE_NAME
         yield _Source(str(key_file), lambda: _from_key_file(key_file, str(key_file)), key_file)

@@ -131,7 +131,7 @@ def _credential(given: Credential | None, location: Location) -> tuple[str, Cred
     if given is not None:
         return f"the {given.kind} that was given", given, False
     try:
-        found = find_credential(environment=environment(), store_folder=location.folder)
+        found = find_credential(environment=environment(), store_folder=location.folder, project=location.project)
     except MasterKeyMissing:
         if not location.is_folder_store:
             raise
