@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,10 @@ class ConfigStatus:
     env_file: str
     env_file_found: bool
 
-    def to_json(self) -> dict[str, object]:
-        """The same names and values, as JSON has them."""
-        return dataclasses.asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """The same facts under the same names."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """The same facts as one JSON document."""
+        return json.dumps(self.as_dict(), indent=2, sort_keys=True)
