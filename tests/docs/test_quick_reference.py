@@ -43,7 +43,7 @@ from keystead.services.key_operations import SessionInfo, SlotOperations
 from keystead.services.kms import KMSService
 from keystead.services.manager_status import SecretsStatus
 from keystead.services.named_keys import BatchItem, NamedKeyOperations, PublicKeyInfo
-from keystead.services.secret_operations import Page
+from keystead.services.secret_operations import Page, Swept
 from keystead.services.secrets_manager import SecretsManager
 from keystead.services.status import Status
 
@@ -62,7 +62,7 @@ BUILT = ("KMSService", "SecretsManager", "ConfigLoader", "SecretValue")
 RESULTS = (
     Page, SecretInfo, VersionInfo, DataKeyInfo, Affected, KnownBackup, SlotInfo, SessionInfo, Status, SecretsStatus,
     ImportReport, ConfigStatus, BackupReport, LogEntry, Report, KeyInfo, KeyVersionInfo, Signature, Mac, GeneratedKey,
-    SharedSecret, PublicKeyInfo, ExportedKey, BatchItem,
+    SharedSecret, PublicKeyInfo, ExportedKey, BatchItem, Swept,
 )  # fmt: skip
 # What these annotations mean is said in words.
 IN_WORDS = {"Any", "T", "Self", "None"}
