@@ -9,6 +9,7 @@ import os
 import pty
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -16,7 +17,6 @@ import tempfile
 import termios
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +63,18 @@ def environment(**extra: str) -> dict[str, str]:
     kept["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / f"keystead-tests-pyc-{os.getuid()}")
     kept["PYTHONUNBUFFERED"] = ""
     return kept | extra
+
+
+def heed_signals() -> None:
+    """What a command does that somebody starts at a terminal; a suite in the background ignores Ctrl-C and hangups."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def on_its_terminal() -> None:
+    """The same, with the terminal at stdin as the process's own."""
+    heed_signals()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Preloaded:
@@ -152,7 +164,13 @@ class Commands:
         return done
 
     def start(self, *words: str, env: Mapping[str, str] | None = None, **how: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.argv(*words), cwd=self.folder, env=environment(**(env or {})), **how)
+        return subprocess.Popen(
+            self.argv(*words),
+            cwd=self.folder,
+            env=environment(**(env or {})),
+            preexec_fn=heed_signals,  # noqa: PLW1509 - before the command is there, in a process without threads
+            **how,
+        )
 
     def terminal(
         self,
@@ -173,7 +191,7 @@ class Commands:
             cwd=self.folder,
             env=environment(**{"TERM": "xterm", **(env or {})}),
             start_new_session=True,
-            preexec_fn=partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - makes it the terminal's own
+            preexec_fn=on_its_terminal,  # noqa: PLW1509 - the same
         )
         os.close(follower)
         waiting, screen, deadline = list(answers), "", time.monotonic() + PATIENCE
@@ -195,7 +213,10 @@ class Commands:
                 answer = waiting.pop(0)[1]
                 os.write(leader, (answer if isinstance(answer, bytes) else answer.encode()) + b"\n")
         os.close(leader)
-        code = process.wait(timeout=PATIENCE)
+        try:
+            code = process.wait(timeout=PATIENCE / 4)
+        finally:
+            process.kill()
         assert "Traceback" not in screen
         assert waiting == [], f"never asked: {waiting[0][0]!r}; the screen was {screen!r}"
         return Shown(code, screen.replace("\r\n", "\n"))
