@@ -82,14 +82,19 @@ def show_no_plaintext(tour: Tour) -> list[str]:
 
 def read_through_cache(tour: Tour) -> list[str]:
     """Reading through the cache of a SecretsManager."""
-    secrets = tour.connection.secrets
-    values = secrets.get_secrets(list(tour.values))
-    hold("every secret is what the file held", {name: value.reveal() for name, value in values.items()} == tour.values)
-    start = time.perf_counter()
-    for _ in range(READS):
-        secrets.get_secret("JWT_SECRET")
-    took = (time.perf_counter() - start) / READS
-    status = secrets.get_status()
+    # Opened after the import, which the connection of the first step may not have seen yet: what it notices only in the
+    # midst of the reads makes it read anew.
+    with keystead.connect(tour.store) as store:
+        values = store.secrets.get_secrets(list(tour.values))
+        hold(
+            "every secret is what the file held",
+            {name: value.reveal() for name, value in values.items()} == tour.values,
+        )
+        start = time.perf_counter()
+        for _ in range(READS):
+            store.secrets.get_secret("JWT_SECRET")
+        took = (time.perf_counter() - start) / READS
+        status = store.secrets.get_status()
     hold("each secret was read from the store once", status.misses == len(tour.values))
     hold("every further read was a hit", status.hits == READS)
     shown = repr(values["JWT_SECRET"])

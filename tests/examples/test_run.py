@@ -36,6 +36,17 @@ def leaking(tour):
     return lines
 steps.import_env = leaking
 """
+NOTICED_LATE = """
+from tour import steps
+genuine = steps.read_through_cache
+def late(tour):
+    # as on a slow machine: what another process imported is noticed in the midst of the reads
+    tour.connection.kms.node._generation -= 1
+    tour.connection.kms.node._fresh_until = tour.connection.kms.node.clock.monotonic() + 0.01
+    genuine(tour)
+    raise OSError("it held")
+steps.read_through_cache = late
+"""
 FAILING = """
 from tour import steps
 def failing(tour):
@@ -129,6 +140,10 @@ def test_an_envelope_that_opens_for_anyone_is_found_out(tmp_path: Path) -> None:
     assert "broken promise: bob cannot open ada's envelope" in broken.stdout
     assert f"All is left in {tmp_path / 'run'}" in broken.stdout
     assert (tmp_path / "run" / "app" / ".keystead" / "keystead.db").exists()
+
+
+def test_what_is_noticed_late_of_the_import_breaks_no_promise_of_the_cache(tmp_path: Path) -> None:
+    assert "failed with OSError: it held" in run(tmp_path / "run", NOTICED_LATE).stdout
 
 
 def test_a_value_that_leaks_into_the_store_is_found_out(tmp_path: Path) -> None:
