@@ -17,6 +17,7 @@ from tests.faults.checks import value
 import keystead
 from keystead.errors import KeysteadError, StoreBusy, StoreNotFound, StoreUnavailable
 from keystead.services.connection import Connection
+from keystead.storage import sqlite
 from keystead.testing import ManualClock
 
 KEY = keystead.generate_master_key()
@@ -133,6 +134,29 @@ def test_a_path_that_cannot_be_a_store_is_an_error_and_no_wait(tmp_path: Path, k
         os.mkfifo(path)
     with pytest.raises(KeysteadError):
         keystead.connect(path, master_key=KEY)
+
+
+def test_every_connection_keeps_the_log_and_waits_for_the_disk(tmp_path: Path) -> None:
+    """Measured: only WAL with FULL, of the modes that we may take, lost nothing at any point of a crash."""
+    with store_at(tmp_path) as store:
+        inside = store.kms.node.store
+        with inside.write() as writer:
+            for connection in (writer, inside.read()):
+                asked = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+                assert asked == ["wal", 2]
+
+
+@pytest.mark.parametrize("pragma", ["journal_mode=DELETE", "synchronous=NORMAL", "synchronous=OFF"])
+def test_a_store_that_cannot_be_kept_safely_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pragma: str
+) -> None:
+    """As on a file system without shared memory, where SQLite answers another mode than it was asked for."""
+    store_at(tmp_path).close()
+    name = pragma.partition("=")[0]
+    others = [other for other in sqlite._PRAGMAS if name not in other]
+    monkeypatch.setattr(sqlite, "_PRAGMAS", (*others, f"PRAGMA {pragma}"))
+    with pytest.raises(StoreUnavailable, match="cannot be kept safely"):
+        keystead.connect(tmp_path / "app.db", master_key=KEY)
 
 
 def test_a_newer_schema_is_refused_untouched(tmp_path: Path) -> None:

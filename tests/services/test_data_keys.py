@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from tests.services.conftest import BY_HAND, DAY_MS, Open, recorded, within
 
+from keystead.crypto.purpose import Purpose
 from keystead.errors import (
     DataKeyNotFound,
     DecryptionError,
@@ -389,3 +390,15 @@ def test_references_that_are_made_up_open_nothing_and_evict_nothing(store: Conne
             store.kms.decrypt(salted)
     assert dict(store.kms.node.ring._reading) == kept
     assert store.kms.decrypt(blob) == b"x"
+
+
+def test_a_header_that_another_process_wrote_is_kept_only_after_a_tag_was_verified(store: Connection) -> None:
+    ring = store.kms.node.ring
+    others = [ring.sealing_key(Purpose.CALLER)[1].seal(b"x", b"") for _ in range(3)]
+    kept = dict(ring._reading)
+    for blob in others:
+        with pytest.raises(DecryptionError):
+            store.kms.decrypt(blob[:-1] + bytes([blob[-1] ^ 1]))
+    assert dict(ring._reading) == kept
+    assert [store.kms.decrypt(blob) for blob in others] == [b"x"] * 3
+    assert len(ring._reading) == len(kept) + 3
