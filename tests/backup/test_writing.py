@@ -125,37 +125,23 @@ def test_a_disk_that_fails_leaves_nothing_and_is_recorded(
     assert read_backup(folder / "b", PASSPHRASE).size == (folder / "b").stat().st_size
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
 def test_a_flush_that_fails_leaves_nothing(
-    kms: KMSService, folder: Path, way: str, monkeypatch: pytest.MonkeyPatch
+    kms: KMSService, folder: Path, way: str, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
+    """Each of the two is flushed: what is in the file, and then its name."""
+
     class Os:
         def __getattr__(self, name: str) -> Any:
             return getattr(os, name)
 
         @staticmethod
         def fsync(fd: int) -> None:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(backup_file, "os", Os())
-    with pytest.raises(FileUnavailable, match="Input/output"):
-        kms.backup(folder / "b", passphrase=PASSPHRASE)
-    assert list(folder.iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_flushed_takes_its_file_back(
-    kms: KMSService, folder: Path, way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Os:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(os, name)
-
-        @staticmethod
-        def fsync(fd: int) -> None:
-            if stat.S_ISDIR(os.fstat(fd).st_mode):
+            if stat.S_ISDIR(os.fstat(fd).st_mode) == (what == "folder"):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(backup_file, "os", Os())
-    with pytest.raises(FileUnavailable):
+    with pytest.raises(FileUnavailable, match="Input/output"):
         kms.backup(folder / "b", passphrase=PASSPHRASE)
     assert list(folder.iterdir()) == []
 
