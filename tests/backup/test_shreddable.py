@@ -311,12 +311,22 @@ def test_an_ordinary_backup_asks_for_no_shred_keys_and_minds_none(
 
 
 def test_a_shred_key_is_overwritten_before_it_is_removed(
-    kms: KMSService, two_keys: tuple[str, str], tmp_path: Path
+    kms: KMSService, two_keys: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also on the disk: without a flush between the two, only the removal may come there."""
     kms.backup(tmp_path / "s", passphrase=PASSPHRASE, shreddable=True)
-    file = shred_file(kms, two_keys[0])
+    file, flush, flushed = shred_file(kms, two_keys[0]), os.fsync, []
+    number = file.stat().st_ino
+
+    def flushing(handle: int) -> None:
+        if os.fstat(handle).st_ino == number:
+            flushed.append(file.read_bytes())
+        flush(handle)
+
     os.link(file, tmp_path / "the same bytes on the disk")
+    monkeypatch.setattr(os, "fsync", flushing)
     kms.destroy_data_key(two_keys[0])
+    assert flushed == [bytes(32)]
     assert (tmp_path / "the same bytes on the disk").read_bytes() == bytes(32)
 
 

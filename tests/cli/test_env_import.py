@@ -214,6 +214,21 @@ def test_killed_while_the_file_is_put_back_the_next_undo_goes_on(ks: Commands, f
     assert not copy_of(file).exists()
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace tells the order of calls")
+def test_the_copy_is_on_the_disk_before_the_file_is_replaced_and_its_new_name_after(ks: Commands, file: Path) -> None:
+    calls = ks.folder / "calls"
+    command = ["strace", "-f", "-q", "-y", "-o", str(calls), "-e", "trace=fsync,rename,renameat,renameat2"]
+    subprocess.run(
+        [*command, *ks.argv("env", "import", ".env", "--rewrite")], cwd=ks.folder, env=environment(), check=True
+    )
+    lines = calls.read_text().splitlines()
+    at = [number for number, line in enumerate(lines) if "rename" in line and line.count(".env") >= 2]
+    flushed = [number for number, line in enumerate(lines) if "fsync(" in line and f"<{ks.folder}>" in line]
+    assert len(at) >= 1 and flushed
+    assert any(number < at[-1] for number in flushed), "the copy's name"
+    assert flushed[-1] > at[-1], "the new file's name"
+
+
 def test_where_the_copy_cannot_be_written_the_file_stays_as_it_was(ks: Commands, file: Path) -> None:
     (ks.folder / ".env.keystead").mkdir()
     (ks.folder / "..env.keystead.2.partial").mkdir()
