@@ -19,6 +19,8 @@ from keystead.storage import sqlite
 from keystead.storage.snapshot import describe, take_snapshot
 
 ALARM_SECONDS = 20
+# A fork waits for this one without bound, since it is held for no longer than adding to a set takes.
+WAITED_FOR = "Forks._lock"
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
@@ -111,10 +113,14 @@ def locks(store: Connection, number: int, _file: str) -> Iterator[Any]:
     for turn, (path, lock) in enumerate(sorted(locks_of(store).items())):
         held, leave = threading.Event(), threading.Event()
 
-        def hold(lock: Any = lock, held: threading.Event = held, leave: threading.Event = leave) -> None:
+        seconds = 0.5 if path.endswith(WAITED_FOR) else 60
+
+        def hold(
+            lock: Any = lock, held: threading.Event = held, leave: threading.Event = leave, seconds: float = seconds
+        ) -> None:
             if lock.acquire(timeout=0.2):
                 held.set()
-                leave.wait(60)
+                leave.wait(seconds)
                 lock.release()
 
         thread = threading.Thread(target=hold)

@@ -60,7 +60,15 @@ def test_a_child_waits_for_no_lock_that_a_thread_of_its_parent_held(tmp_path: Pa
     found = driven(tmp_path / "app.db", "locks")
     assert [path for path, status in found if status != 0] == []
     names = " ".join(path for path, _ in found)
-    for expected in ("ring._lock", "cache._lock", "_refresh_lock", "_journal._lock", "counts._lock", "Ticker"):
+    for expected in (
+        "ring._lock",
+        "cache._lock",
+        "_refresh_lock",
+        "_journal._lock",
+        "counts._lock",
+        "Ticker",
+        "Forks._lock",
+    ):
         assert expected in names
 
 
