@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import Any
 
@@ -72,6 +73,29 @@ def test_a_row_that_was_moved_but_not_deleted_is_not_moved_again(log: Any) -> No
     assert recover_outbox(journal, log.ports) == [1]
     journal.close()
     assert numbers(log) == [1] and log.ports.pending() == []
+
+
+def test_a_row_that_was_moved_to_another_chain_is_deleted_only_after_the_disk_has_that_one(
+    log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, other = log.open(), log.open()
+    other.append_outbox(log.commit(dead))
+    chains = dead.chain, other.chain
+    kill(dead)
+    kill(other)  # which need not have flushed what it moved
+    number, flush, left = (log.folder / chains[1] / "000001.jsonl").stat().st_ino, os.fdatasync, []
+
+    def flushing(handle: int) -> None:
+        if os.fstat(handle).st_ino == number:
+            left.append(len(log.ports.pending()))
+        flush(handle)
+
+    journal = log.open()
+    assert journal.chain == chains[0] != chains[1]
+    monkeypatch.setattr(os, "fdatasync", flushing)
+    assert recover_outbox(journal, log.ports) == [1]
+    assert left == [1] and log.ports.pending() == []
+    journal.close()
 
 
 @pytest.mark.parametrize("content", [b"x\ny", b"garbage", b"{}", b"{" + b"x" * 3_000_000 + b"}", b"\xff\x00"])
