@@ -231,7 +231,9 @@ def read_only(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     make_template(source, key)
     if os.geteuid() == 0:
         folder.mkdir()
-        subprocess.run(["mount", "--bind", str(source), str(folder)], check=True)
+        mounted = subprocess.run(["mount", "--bind", str(source), str(folder)], capture_output=True, check=False)
+        if mounted.returncode:
+            pytest.skip("this machine does not let a disk be mounted, and root may write everything else")
         subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
         yield folder, key
         subprocess.run(["umount", "-l", str(folder)], check=True)
