@@ -9,7 +9,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
@@ -30,7 +29,7 @@ from keystead.crypto.elliptic_keys import (
     is_on_curve,
     is_small_order,
 )
-from keystead.crypto.keypair import MAX_DER, PrivateKey, PublicKey, load_der
+from keystead.crypto.keypair import MAX_DER, UNREADABLE, PrivateKey, PublicKey, load_der
 from keystead.crypto.lattice_keys import PRIVATE, PUBLIC, DsaPrivateKey, DsaPublicKey, KemPrivateKey, KemPublicKey
 from keystead.crypto.material import random_bytes
 from keystead.crypto.rsa_keys import (
@@ -46,6 +45,7 @@ from keystead.errors import UsageError
 
 _VERSIONS: Final = (b"\x02\x01\x00", b"\x02\x01\x01")
 _RSA_ENCRYPTION: Final = bytes.fromhex("300d06092a864886f70d0101010500")
+_NOT_WHOLE: Final = "is not a whole and consistent key"
 _ECDH: Final = (KeyType.ECDH_P256, KeyType.ECDH_P384, KeyType.ECDH_P521)
 _ML_KEM: Final = (KeyType.ML_KEM_768, KeyType.ML_KEM_1024)
 
@@ -78,7 +78,7 @@ def normal_material(key_type: KeyType, material: bytes | bytearray) -> bytearray
     check_material(key_type, material)
     if key_type in MATERIAL_LENGTH:
         return bytearray(material)
-    return _pkcs8(_parse(key_type, bytes(material), trusted=True))
+    return _pkcs8(_parse(key_type, bytes(material)))
 
 
 def check_material(key_type: KeyType, material: bytes | bytearray) -> None:
@@ -91,7 +91,9 @@ def check_material(key_type: KeyType, material: bytes | bytearray) -> None:
         raise UsageError("key material must be bytes")
     length = MATERIAL_LENGTH.get(key_type)
     if length is None:
-        _parse(key_type, bytes(material), trusted=False)
+        _parse(key_type, bytes(material))
+        if key_type in BITS:
+            _prove(key_type, bytes(material))
         return
     if len(material) != length:
         raise _unsound(key_type, f"is {len(material)} bytes and not {length}")
@@ -111,7 +113,7 @@ def load_private(key_type: KeyType, material: bytes | bytearray) -> PrivateKey:
         made = PRIVATE[key_type].from_seed_bytes(bytes(material))
         return KemPrivateKey(key_type, made) if key_type in _ML_KEM else DsaPrivateKey(key_type, made)
     _require_pair(key_type)
-    private = _parse(key_type, bytes(material), trusted=True)
+    private = _parse(key_type, bytes(material))
     if key_type in BITS:
         return RsaPrivateKey(key_type, private)
     if key_type is KeyType.ED25519:
@@ -148,32 +150,37 @@ def _require_pair(key_type: KeyType) -> None:
         raise UsageError(f"a key of type {key_type.value} has no public half")
 
 
-def _parse(key_type: KeyType, material: bytes, *, trusted: bool) -> Any:
-    """The library's key of PKCS#8 material, which is of this type and, unless trusted, sound."""
+def _parse(key_type: KeyType, material: bytes) -> Any:
+    """The library's key of PKCS#8 material of this type; of an RSA key nothing but the size is looked at."""
     if not _is_pkcs8(material, rsa_only=key_type in BITS):
         raise _unsound(key_type, "is not an unencrypted PKCS#8 in DER")
-    private: object = None
-    with suppress(ValueError, TypeError, UnsupportedAlgorithm):
-        private = load_der_private_key(material, None, unsafe_skip_rsa_key_validation=trusted)
-    problem = _problem(key_type, private, trusted=trusted)
-    if problem:
-        raise _unsound(key_type, problem)
+    private: Any = None
+    with suppress(*UNREADABLE):
+        private = load_der_private_key(material, None, unsafe_skip_rsa_key_validation=True)
+    if private is None:
+        raise _unsound(key_type, _NOT_WHOLE)
+    if isinstance(private, rsa.RSAPrivateKey) and key_type in BITS:
+        if private.key_size != BITS[key_type]:
+            raise _unsound(key_type, f"has {private.key_size} bits")
+    elif isinstance(private, ec.EllipticCurvePrivateKey) and key_type in CURVES:
+        if not is_on_curve(key_type, private.curve):
+            raise _unsound(key_type, f"is on the curve {private.curve.name}")
+    elif not (isinstance(private, Ed25519PrivateKey) and key_type is KeyType.ED25519):
+        raise _unsound(key_type, "is a key of another type")
     return private
 
 
-def _problem(key_type: KeyType, private: object, *, trusted: bool) -> str | None:
-    if private is None:
-        return "is not a whole and consistent key"
-    if isinstance(private, rsa.RSAPrivateKey) and key_type in BITS:
-        if trusted:
-            return None if private.key_size == BITS[key_type] else f"has {private.key_size} bits"
-        numbers = private.private_numbers()
-        return problem_of_public(key_type, numbers.public_numbers) or problem_of_private(key_type, numbers)
-    if isinstance(private, ec.EllipticCurvePrivateKey) and key_type in CURVES:
-        return None if is_on_curve(key_type, private.curve) else f"is on the curve {private.curve.name}"
-    if isinstance(private, Ed25519PrivateKey) and key_type is KeyType.ED25519:
-        return None
-    return "is a key of another type"
+def _prove(key_type: KeyType, material: bytes) -> None:
+    """Return if the numbers of an RSA key of the right size belong together; the library tests both primes."""
+    private: object = None
+    with suppress(*UNREADABLE):
+        private = load_der_private_key(material, None)
+    if not isinstance(private, rsa.RSAPrivateKey):
+        raise _unsound(key_type, _NOT_WHOLE)
+    numbers = private.private_numbers()
+    problem = problem_of_public(key_type, numbers.public_numbers) or problem_of_private(key_type, numbers)
+    if problem:
+        raise _unsound(key_type, problem)
 
 
 def _is_pkcs8(material: bytes, *, rsa_only: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Final, NoReturn, Protocol
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from keystead.crypto.types import DIGEST_LENGTH, ENCRYPTION, SIGNING, Algorithm, KeyType
@@ -13,6 +13,9 @@ from keystead.errors import UsageError
 
 MAX_DER: Final = 16_384
 """No key of any type comes near this many bytes; more is refused before it is parsed."""
+
+# The library calls a key of the wrong length an internal error where it finds that in OpenSSL (Ed448 with 32 bytes).
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, InternalError)
 
 
 class _Encodable(Protocol):
@@ -191,7 +194,7 @@ def load_der(key_type: KeyType, der: bytes) -> object:
     """
     if type(der) is not bytes or len(der) > MAX_DER:
         raise UsageError("a public key must be bytes in DER, and of a key's size")
-    with suppress(ValueError, UnsupportedAlgorithm):
+    with suppress(*UNREADABLE):
         public = load_der_public_key(der)
         if public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) == der:
             return public
