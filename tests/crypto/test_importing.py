@@ -15,7 +15,7 @@ PUBLIC = PRIVATE.public().der
 GOOD = wrap_for_import(PUBLIC, bytes(range(32)))
 
 
-def refused(blob: bytes) -> None:
+def expect_refusal(blob: bytes) -> None:
     with pytest.raises(DecryptionError) as error:
         unwrap_import(PRIVATE, blob)
     assert str(error.value) == str(DecryptionError())
@@ -57,20 +57,20 @@ def test_imports_are_wrapped_for_rsa_4096_only(key_type):
 
 @pytest.mark.parametrize("blob", [b"", bytes(512), GOOD[:512], GOOD[:-1], GOOD[:-8], GOOD + b"\0", GOOD + bytes(8)])
 def test_what_is_not_whole_is_one_identical_error(blob):
-    refused(blob)
+    expect_refusal(blob)
 
 
 @pytest.mark.parametrize("value", [None, "text", 5 * [1], bytearray(GOOD), bytes(512 + MAX_MATERIAL + 16)])
 def test_other_values_are_the_same_error(value):
     if value is not None and not isinstance(value, list):
-        refused(value)
+        expect_refusal(value)
     with pytest.raises((DecryptionError, TypeError)):
         unwrap_import(PRIVATE, value)
 
 
 def test_halves_of_two_imports_do_not_go_together():
     other = wrap_for_import(PUBLIC, bytes(range(32)))
-    refused(GOOD[:512] + other[512:])
+    expect_refusal(GOOD[:512] + other[512:])
 
 
 @given(bit=st.integers(0, 8 * len(GOOD) - 1))
@@ -78,10 +78,10 @@ def test_halves_of_two_imports_do_not_go_together():
 def test_no_flip_of_one_bit_unwraps(bit):
     changed = bytearray(GOOD)
     changed[bit // 8] ^= 1 << bit % 8
-    refused(bytes(changed))
+    expect_refusal(bytes(changed))
 
 
 @given(garbage=st.binary(max_size=80), keep=st.sampled_from([0, 100, 512, 520]))
 @settings(max_examples=60, deadline=None)
 def test_garbage_is_one_identical_error(garbage, keep):
-    refused(GOOD[:keep] + garbage)
+    expect_refusal(GOOD[:keep] + garbage)

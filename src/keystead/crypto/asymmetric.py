@@ -78,7 +78,7 @@ def normal_material(key_type: KeyType, material: bytes | bytearray) -> bytearray
     check_material(key_type, material)
     if key_type in MATERIAL_LENGTH:
         return bytearray(material)
-    return _pkcs8(_parse(key_type, bytes(material)))
+    return _pkcs8(_parse(key_type, material))
 
 
 def check_material(key_type: KeyType, material: bytes | bytearray) -> None:
@@ -91,9 +91,9 @@ def check_material(key_type: KeyType, material: bytes | bytearray) -> None:
         raise UsageError("key material must be bytes")
     length = MATERIAL_LENGTH.get(key_type)
     if length is None:
-        _parse(key_type, bytes(material))
+        _parse(key_type, material)
         if key_type in BITS:
-            _prove(key_type, bytes(material))
+            _prove(key_type, material)
         return
     if len(material) != length:
         raise _unsound(key_type, f"is {len(material)} bytes and not {length}")
@@ -110,10 +110,10 @@ def load_private(key_type: KeyType, material: bytes | bytearray) -> PrivateKey:
     if key_type in PRIVATE:
         if len(material) != MATERIAL_LENGTH[key_type]:
             raise _unsound(key_type, f"is not {MATERIAL_LENGTH[key_type]} bytes")
-        made = PRIVATE[key_type].from_seed_bytes(bytes(material))
+        made = PRIVATE[key_type].from_seed_bytes(material)
         return KemPrivateKey(key_type, made) if key_type in _ML_KEM else DsaPrivateKey(key_type, made)
     _require_pair(key_type)
-    private = _parse(key_type, bytes(material))
+    private = _parse(key_type, material)
     if key_type in BITS:
         return RsaPrivateKey(key_type, private)
     if key_type is KeyType.ED25519:
@@ -150,7 +150,7 @@ def _require_pair(key_type: KeyType) -> None:
         raise UsageError(f"a key of type {key_type.value} has no public half")
 
 
-def _parse(key_type: KeyType, material: bytes) -> Any:
+def _parse(key_type: KeyType, material: bytes | bytearray) -> Any:
     """The library's key of PKCS#8 material of this type; of an RSA key nothing but the size is looked at."""
     if not _is_pkcs8(material, rsa_only=key_type in BITS):
         raise _unsound(key_type, "is not an unencrypted PKCS#8 in DER")
@@ -170,7 +170,7 @@ def _parse(key_type: KeyType, material: bytes) -> Any:
     return private
 
 
-def _prove(key_type: KeyType, material: bytes) -> None:
+def _prove(key_type: KeyType, material: bytes | bytearray) -> None:
     """Return if the numbers of an RSA key of the right size belong together; the library tests both primes."""
     private: object = None
     with suppress(*UNREADABLE):
@@ -183,7 +183,7 @@ def _prove(key_type: KeyType, material: bytes) -> None:
         raise _unsound(key_type, problem)
 
 
-def _is_pkcs8(material: bytes, *, rsa_only: bool) -> bool:
+def _is_pkcs8(material: bytes | bytearray, *, rsa_only: bool) -> bool:
     """Whether the DER begins as a PKCS#8 does; the older forms of RSA and curve keys have no AlgorithmIdentifier."""
     if not 4 < len(material) <= MAX_DER or material[0] != 0x30:
         return False
