@@ -149,9 +149,22 @@ class SessionEnded(CallerError):
 
 
 class AuthenticationFailed(CallerError, PermissionError):
-    """Who asks did not prove to be who it says. The message does not tell which check failed."""
+    """Who asks did not prove to be who it says. The message does not tell which check failed.
+
+    `reason_class` does, in a word, for the log and never for who asks.
+    """
 
     code = "KS1203"
+
+    def __init__(
+        self,
+        message: str = "authentication failed",
+        *,
+        reason_class: str = "",
+        hint: str = "check the name and the credential, or ask for a new one where it may have ended",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.reason_class = reason_class
 
 
 class LockedOut(CallerError, PermissionError):
