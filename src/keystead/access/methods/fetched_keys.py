@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from os import getpid
 from threading import Lock
 from typing import Final
 
@@ -31,6 +32,7 @@ class FetchedKeys:
     def __init__(self, config: JwtConfig, fetch: Fetch | None = None) -> None:
         self._config = config
         self._fetch = fetch or self._get
+        self._process = getpid()
         self._asking = Lock()
         self._keys: tuple[PublicJwk, ...] = ()
         self._fetched_ms = 0
@@ -41,12 +43,16 @@ class FetchedKeys:
     def keys(self, kid: str, now_ms: int) -> Sequence[PublicJwk]:
         if self._is_fresh(kid, now_ms):
             return self._keys
-        if self._asking.acquire(blocking=not self._keys):
+        if self._process != getpid():
+            # A thread that asked when this process was forked is not here to let go of the lock.
+            self._process, self._asking, self._asked_ms = getpid(), Lock(), None
+        asking = self._asking
+        if asking.acquire(blocking=not self._keys):
             try:
                 if not self._is_fresh(kid, now_ms) and self._may_ask(now_ms):
                     self._ask(now_ms)
             finally:
-                self._asking.release()
+                asking.release()
         if not self._keys or now_ms >= self._fetched_ms + self._config.cache_ms + self._config.grace_ms:
             raise AuthenticationFailed(reason_class="keys-unavailable")
         return self._keys

@@ -106,12 +106,20 @@ class _Connection(HTTPConnection):
             try:
                 plain.settimeout(self.timeout)
                 plain.connect(address)
-                self._socket = self.sock = self._context.wrap_socket(plain, server_hostname=self.host)
+                self._greet(plain)
                 return
             except OSError as error:
                 plain.close()
                 problem = error
         raise problem
+
+    def _greet(self, plain: socket.socket) -> None:
+        """The handshake, on a socket that `abort` knows, since a server can let that drip as well."""
+        wrapped = self._context.wrap_socket(plain, server_hostname=self.host, do_handshake_on_connect=False)
+        self._socket = self.sock = wrapped
+        if self.aborted:
+            raise OSError("not in time")
+        wrapped.do_handshake()
 
     def abort(self) -> None:
         """End whatever is under way: reads and writes that wait give up at once."""
@@ -119,6 +127,7 @@ class _Connection(HTTPConnection):
         open_socket = self._socket
         if open_socket is not None:
             try:
-                open_socket.shutdown(socket.SHUT_RDWR)
+                # Not the method of a TLS socket, after which reads would give what came over the wire as it is.
+                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
             except OSError:
                 open_socket.close()
