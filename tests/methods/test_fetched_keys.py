@@ -423,14 +423,14 @@ def test_a_child_that_was_forked_while_its_parent_asked_asks_by_itself(issuer):
     children = []
 
     def ask_and_fork(url):
-        if not issuer.asked and not children and not (child := os.fork()):
-            # The child: the thread that asks is not there, and what it held stays held.
-            issuer.asked = 1
-            done = threading.Thread(target=lambda: os._exit(names(keys) != ["k1"]), daemon=True)
-            done.start()
-            done.join(10)
-            os._exit(2)
-        children.append(child)
+        if not children and not issuer.asked:
+            children.append(os.fork())
+            if children == [0]:
+                # The child: the thread that asks is not there, and what it held stays held.
+                asking = threading.Thread(target=lambda: os._exit(names(keys) != ["k1"]), daemon=True)
+                asking.start()
+                asking.join(10)
+                os._exit(2)
         return issuer(url)
 
     keys = FetchedKeys(_remote(), ask_and_fork)

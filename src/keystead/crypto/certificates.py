@@ -141,7 +141,12 @@ def _certificates(chain: Sequence[bytes]) -> list[x509.Certificate]:
         raise ValueError("not a chain")
     if not all(isinstance(der, bytes) and len(der) <= MAX_CERTIFICATE for der in chain):
         raise ValueError("not certificates")
-    return [x509.load_der_x509_certificate(der) for der in chain]
+    certificates = [x509.load_der_x509_certificate(der) for der in chain]
+    # A signature fills its bit string. Where it ends in zero bits, the library takes them for unused ones too, and one
+    # certificate would have several spellings and fingerprints.
+    if not all(der.endswith(b"\0" + each.signature) for der, each in zip(chain, certificates, strict=True)):
+        raise ValueError("a signature that is no whole number of bytes")
+    return certificates
 
 
 def _check_purpose(leaf: x509.Certificate) -> None:
