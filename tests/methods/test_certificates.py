@@ -470,6 +470,23 @@ def test_a_wrong_field_is_named(changed, field):
     assert problems(**changed) == [field]
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(["trusted", "intermediates", "dns_names", "crls", "crl_check", "roles"]), JSON))
+def test_any_json_gives_a_configuration_or_named_problems(changed):
+    try:
+        good = {"trusted": ROOT.pem, "spiffe_ids": [SPIFFE], "policies": ["web"]}
+        assert CertificateConfig.from_json({**good, **changed}).trust
+    except ConfigurationError as refused:
+        assert refused.problems
+
+
 def test_a_configuration_survives_json():
     whole = CertificateConfig(
         trusted=ROOT.pem, intermediates=MIDDLE.pem, spiffe_ids=(SPIFFE,), dns_names=("*.example.org",),

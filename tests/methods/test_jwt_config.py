@@ -62,6 +62,7 @@ def test_what_must_be_said_is_named_when_it_is_missing(name):
         ({"algorithms": ["HS256"]}, "algorithms"), ({"algorithms": ["ES256", "HS512"]}, "algorithms"),
         ({"algorithms": ["es256"]}, "algorithms"), ({"algorithms": ["ES256K"]}, "algorithms"),
         ({"jwks": None}, "jwks"), ({"discovery": True}, "jwks"), ({"jwks_url": "https://a.example/"}, "jwks"),
+        ({"jwks": {"keys": b""}}, "jwks"),
         ({"jwks": []}, "jwks"), ({"jwks": {"keys": []}}, "jwks"), ({"jwks": {"keys": [{}]}}, "jwks"),
         ({"jwks": {"keys": [jwk("ES256"), jwk("RS256")]}}, "jwks"),
         ({"jwks": {"keys": [jwk("ES256", d="AA")]}}, "jwks"),

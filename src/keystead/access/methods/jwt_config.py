@@ -145,7 +145,7 @@ class JwtConfig:
         for name in [name for name, own in names.items() if name in found and own != name]:
             found[names[name]] = duration_ms(found.pop(name), name, WHAT)
         if "jwks" in found:
-            found["jwks"] = json.dumps(found["jwks"]) if isinstance(found["jwks"], dict) else None
+            found["jwks"] = _dumped(found["jwks"])
         if "bound_claims" in found:
             found["bound_claims"] = _bound(found["bound_claims"])
         if isinstance(found.get("roles"), list):
@@ -160,6 +160,13 @@ class JwtConfig:
             if value != field.default:
                 told[field.name.removesuffix("_ms")] = _told(field.name, value)
         return told
+
+
+def _dumped(given: object) -> str | None:
+    try:
+        return json.dumps(given) if isinstance(given, dict) else None
+    except (TypeError, ValueError, RecursionError):
+        return None
 
 
 def _told(name: str, value: Any) -> Any:
