@@ -17,7 +17,7 @@ from keystead.access.methods.jwt import verify_jwt
 from keystead.access.methods.jwt_config import JwtConfig, JwtRole
 from keystead.access.methods.key_set import KeySource
 from keystead.access.methods.verified import Verified, check_binding
-from keystead.crypto.base64url import encode
+from keystead.crypto.base64url import decode, encode
 from keystead.crypto.jwk import ALGORITHMS
 from keystead.errors import AuthenticationFailed
 
@@ -462,6 +462,13 @@ def test_a_header_of_any_shape_gives_a_name_or_a_refusal(header):
         assert check(token(good_claims(), header={"alg": "ES256", "kid": "k1", **header})).name == "ada"
     except AuthenticationFailed as refused:
         assert refused.reason_class
+
+
+def test_a_signature_with_a_leading_zero_more_is_refused():
+    head, body, signature = token(good_claims()).split(".")
+    raw = decode(signature)
+    for longer in (raw[:32] + b"\0" + raw[32:], b"\0" + raw[:32] + b"\0" + raw[32:], raw + b"\0", raw[:-1], b""):
+        expect_refused(f"{head}.{body}.{encode(longer)}", "signature")
 
 
 def test_a_token_is_bound_to_nothing_and_a_renewal_needs_nothing():
