@@ -210,6 +210,10 @@ class Gate(Generic[T]):
             self._denied(session, action, resource, decision.reason, decision.reason_class)
             raise refusal(session, action, resource, decision)
 
+    def may(self, session: Session, action: str, resource: str, facts: Facts = None) -> bool:
+        """Whether this is allowed: asked for one item of a listing that was admitted, which a refusal hides."""
+        return self._policy.decide(session, action, resource, facts).allowed
+
     def _denied(self, session: Session, action: str, resource: str, reason: str, reason_class: str) -> None:
         entry = Entry(session.id, str(session.principal), "access_denied", resource, "denied")
         entry.detail = {"action": action, "reason": reason, "reason_class": reason_class}

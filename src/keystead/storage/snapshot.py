@@ -26,6 +26,7 @@ _TABLES: Final = (
     "revoked_sessions",
     "backups",
     "backup_keys",
+    "policies",
 )
 
 
@@ -132,7 +133,7 @@ def put_snapshot(
         StoreExists: the store holds secrets, or has held some.
         BackupError: the snapshot cannot be used.
     """
-    if transaction.execute("SELECT count(*) FROM secrets").fetchone()[0]:
+    if transaction.execute("SELECT (SELECT count(*) FROM secrets) + (SELECT count(*) FROM policies)").fetchone()[0]:
         raise StoreExists("the store is not empty", hint="restore into a new place, then compare")
     with _opened(snapshot) as source:
         row = SqliteStoreRow(source).get()
