@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from keystead.access.compile import CompiledSet, Policy
 from keystead.access.asked import Asked
+from keystead.access.compile import CompiledSet, Policy
 from keystead.access.patterns import matches, segments_of
 from keystead.access.policy import Decision
 from keystead.access.statements import Statement, action_groups

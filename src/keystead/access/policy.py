@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from keystead.gate import Facts, Session
-
 
 class Action(StrEnum):
     """Everything that the gate can be asked for, as noun and verb."""
@@ -53,18 +51,3 @@ class Decision(NamedTuple):
     reason: str
     reason_class: str = ""
     visible: bool = True
-
-
-class OwnerPolicy:
-    """The local owner may do all, and so may the node itself; nobody else may do anything."""
-
-    __slots__ = ()
-
-    def decide(self, session: Session, action: str, resource: str, facts: Facts) -> Decision:  # noqa: ARG002 - the Protocol's
-        """Allowed for principals of kind `local` and `system`."""
-        kind = session.principal.kind
-        if kind == "local":
-            return Decision(True, "the local owner may do all", "owner")
-        if kind == "system":
-            return Decision(True, "the node itself may do all", "owner")
-        return Decision(False, f"no statement allows principals of kind {kind} anything", "no-statement", visible=False)

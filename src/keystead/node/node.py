@@ -108,9 +108,7 @@ class Node:
         self.reader = SecretReader(
             self.gate, self.ring, self.binder, self._read_secrets, self.clock, self._expire_quietly
         )
-        self.writer = SecretWriter(
-            self.gate, self.ring, self.binder, SqliteSecrets, self.clock, self._secrets_changed, self._scrub
-        )
+        self.writer = SecretWriter(self.reader, SqliteSecrets, self._secrets_changed, self._scrub)
         self.data_keys = DataKeyManager(
             self.gate,
             self.ring,
