@@ -16,6 +16,8 @@ from tests.docs.pages import ROOT, read, rows, section
 
 import keystead
 import keystead.errors as errors_module
+from keystead.access.explain import Access, Considered, Explanation, Grant
+from keystead.access.stored import PolicyInfo
 from keystead.audit.reader import LogEntry
 from keystead.audit.record import Event
 from keystead.audit.report import Report
@@ -38,6 +40,7 @@ from keystead.services.import_environment import ImportReport
 from keystead.services.key_operations import SessionInfo, SlotOperations
 from keystead.services.kms import KMSService
 from keystead.services.manager_status import SecretsStatus
+from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secret_operations import Page
 from keystead.services.secrets_manager import SecretsManager
 from keystead.services.status import Status
@@ -48,6 +51,7 @@ FACES: dict[str, type] = {
     "KMSService": KMSService,
     "kms.slots": SlotOperations,
     "kms.audit": AuditOperations,
+    "kms.policies": PolicyOperations,
     "SecretsManager": SecretsManager,
     "ConfigLoader": ConfigLoader,
     "SecretValue": SecretValue,
@@ -55,7 +59,7 @@ FACES: dict[str, type] = {
 BUILT = ("KMSService", "SecretsManager", "ConfigLoader", "SecretValue")
 RESULTS = (
     Page, SecretInfo, VersionInfo, DataKeyInfo, Affected, KnownBackup, SlotInfo, SessionInfo, Status, SecretsStatus,
-    ImportReport, ConfigStatus, BackupReport, LogEntry, Report,
+    ImportReport, ConfigStatus, BackupReport, PolicyInfo, Explanation, Considered, Access, Grant, LogEntry, Report,
 )  # fmt: skip
 # What these annotations mean is said in words.
 IN_WORDS = {"Any", "T", "Self", "None"}

@@ -6,13 +6,12 @@ from asyncio import to_thread
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from keystead.services.policy_operations import Circumstances
-
 if TYPE_CHECKING:
     from keystead.access.explain import Access, Explanation
     from keystead.access.stored import PolicyInfo
     from keystead.services import policy_operations as services
     from keystead.services.paging import Page
+    from keystead.services.policy_operations import Circumstances
 
 
 class PolicyOperations:
@@ -44,7 +43,7 @@ class PolicyOperations:
         policy: str | Mapping[str, Any],
         action: str,
         resource: str,
-        circumstances: Circumstances = Circumstances(),  # noqa: B008 - immutable
+        circumstances: Circumstances | None = None,
     ) -> Explanation:
         """What one policy would say, stored or given."""
         return await to_thread(self._sync.test, policy, action, resource, circumstances)
@@ -54,7 +53,7 @@ class PolicyOperations:
         who: str | Iterable[str],
         action: str,
         resource: str,
-        circumstances: Circumstances = Circumstances(),  # noqa: B008 - immutable
+        circumstances: Circumstances | None = None,
     ) -> Explanation:
         """Why a session, or who has these policies, may do something or not."""
         return await to_thread(self._sync.explain, who, action, resource, circumstances)

@@ -88,7 +88,7 @@ class PolicyOperations:
         policy: str | Mapping[str, Any],
         action: str,
         resource: str,
-        circumstances: Circumstances = Circumstances(),
+        circumstances: Circumstances | None = None,
     ) -> Explanation:
         """What one policy would say: a stored one by its name, or a document that nobody has to have written yet.
 
@@ -103,7 +103,7 @@ class PolicyOperations:
         who: str | Iterable[str],
         action: str,
         resource: str,
-        circumstances: Circumstances = Circumstances(),
+        circumstances: Circumstances | None = None,
     ) -> Explanation:
         """Why somebody may do something or not: a session of this process by its id, or who has these policies.
 
@@ -123,10 +123,11 @@ class PolicyOperations:
         """
         return self._manager().who_can(self._face._session, action, resource)
 
-    def _supposed(self, given: Circumstances) -> Supposed:
+    def _supposed(self, given: Circumstances | None) -> Supposed:
         from keystead.access.session import Authentication  # noqa: PLC0415 - a rare call
         from keystead.node.policies import Supposed  # noqa: PLC0415 - as above
 
+        given = Circumstances() if given is None else given
         if not isinstance(given, Circumstances):
             raise UsageError("circumstances are a Circumstances", hint='write Circumstances(source="10.0.0.1")')
         if not isinstance(given.method, str) or not isinstance(given.source, str):
