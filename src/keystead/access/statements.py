@@ -111,14 +111,18 @@ def _load(given: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError("a policy is JSON text or a mapping", hint=_HINT)
     if len(given) > MAX_DOCUMENT:
         raise UsageError(f"the policy is longer than {MAX_DOCUMENT} bytes", hint="split it into several")
+    fields, problem, where = None, "", ""
     try:
         text = given.decode() if isinstance(given, bytes) else given
         fields = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except _Twice as error:
-        raise UsageError(f"the policy is not JSON with one meaning: {error}", hint=_HINT) from None
+        problem = f"the policy is not JSON with one meaning: {error}"
     except (ValueError, RecursionError) as error:
+        problem = "the policy is not JSON"
         where = f"line {error.lineno} column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise UsageError("the policy is not JSON", why=where, hint=_HINT) from None
+    if problem:
+        # raised outside: the error of the parser holds what was given, and that may be a secret by mistake
+        raise UsageError(problem, why=where, hint=_HINT)
     if not isinstance(fields, dict):
         raise UsageError("the policy is no JSON object", hint=_HINT)
     return fields
