@@ -150,7 +150,7 @@ def test_what_conditions_decided_is_not_kept_and_all_else_is() -> None:
 
 def test_decisions_that_are_kept_have_a_bound() -> None:
     world = World(allow("secret/**"))
-    for number in range(25_000):
+    for number in range(12_000):
         world.may(f"secret/n{number}")
     assert len(world.engine._kept) <= 10_000  # type: ignore[attr-defined]
 
@@ -170,8 +170,8 @@ def test_whether_a_thing_may_be_seen_is_whether_anything_on_it_is_allowed() -> N
 
 def test_cve_2025_5999_and_54996_and_64761_no_spelling_of_root_is_a_policy_or_gives_anything() -> None:
     spellings = [
-        "root", "Root", "ROOT", " root", "root ", "root\n", "\troot", "ｒｏｏｔ", "root\0", "r\u00f6ot", "owner", "system",
-        "Owner", "SYSTEM ", "root/", "root.json ", "", ".", "..", "a/b", "a" * 129, "A", "é",
+        "root", "Root", "ROOT", " root", "root ", "root\n", "\troot", "ｒｏｏｔ", "root\0", "r\u00f6ot",
+        "owner", "system", "Owner", "SYSTEM ", "root/", "root.json ", "", ".", "..", "a/b", "a" * 129, "A", "é",
     ]  # fmt: skip
     for name in spellings:
         with pytest.raises(UsageError):
