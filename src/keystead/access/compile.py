@@ -148,71 +148,79 @@ class CompiledSet:
         if segments is None:
             return Verdict(_denied("the resource is not in its one spelling", "no-statement"), volatile=False)
         leaves = self._root.leaves(segments)
-        if not leaves:
-            return Verdict(_denied(self._silence(), "no-statement"), volatile=False)
-        decision, volatile = self._decide(action, leaves, asked)
-        if not decision.allowed:
-            visible, changing = self._sees(leaves, asked)
-            return Verdict(decision._replace(visible=visible), volatile or changing)
-        return Verdict(decision, volatile)
+        outcome = _weigh(action, leaves, asked)
+        if outcome.reason_class == "allowed":
+            return Verdict(Decision(True, f"{outcome.placed} allows it", "allowed"), outcome.volatile)
+        visible, changing = _sees(leaves, asked)
+        decision = Decision(False, self._reason(outcome), outcome.reason_class, visible)
+        return Verdict(decision, outcome.volatile or changing)
 
-    def _silence(self) -> str:
-        return f"no statement of {self._names} allows it" if self.policies else "the session has no policy"
+    def _reason(self, outcome: _Outcome) -> str:
+        placed = outcome.placed
+        if placed is None:
+            return f"no statement of {self._names} allows it" if self.policies else "the session has no policy"
+        if outcome.reason_class == "explicit-deny":
+            return f"{placed} denies it"
+        names = ", ".join(condition.name for condition in placed.statement.conditions)
+        return f"{placed} allows it only under conditions that are not met ({names})"
 
-    def _decide(self, action: str, leaves: list[_Leaf], asked: Asked) -> tuple[Decision, bool]:
-        groups = action_groups(action)
-        buckets = [bucket for leaf in leaves for group in groups if (bucket := leaf.get(group)) is not None]
-        allow: Placed | None = None
-        conditional = False
-        for bucket in buckets:
-            if bucket.deny is not None:
-                return _denied(f"{bucket.deny} denies it", "explicit-deny"), False
-            allow = allow or bucket.allow
-            conditional = conditional or bool(bucket.deny_if or bucket.allow_if)
-        if not conditional:
-            return (_allowed(allow) if allow is not None else _denied(self._silence(), "no-statement")), False
-        return self._decide_conditional(buckets, allow, asked)
 
-    def _decide_conditional(self, buckets: list[_Bucket], allow: Placed | None, asked: Asked) -> tuple[Decision, bool]:
-        volatile = False
-        for placed in (placed for bucket in buckets for placed in bucket.deny_if):
-            if all_hold(placed.statement.conditions, asked) is not False:
-                changing = _is_volatile(placed)
-                return _denied(f"{placed} denies it", "explicit-deny"), volatile or changing
-            volatile = volatile or _is_volatile(placed)
-        if allow is not None:
-            return _allowed(allow), volatile
-        unmet: Placed | None = None
-        for placed in (placed for bucket in buckets for placed in bucket.allow_if):
-            volatile = volatile or _is_volatile(placed)
-            if all_hold(placed.statement.conditions, asked) is True:
-                return _allowed(placed), volatile
-            unmet = unmet or placed
-        if unmet is not None:
-            names = ", ".join(condition.name for condition in unmet.statement.conditions)
-            return _denied(f"{unmet} allows it only under conditions that are not met ({names})", "condition"), volatile
-        return _denied(self._silence(), "no-statement"), volatile
+class _Outcome(NamedTuple):
+    """How statements were weighed: the class of the reason, the statement that decided, and whether that may change."""
 
-    def _sees(self, leaves: list[_Leaf], asked: Asked) -> tuple[bool, bool]:
-        """Whether some action on the resource is allowed, and whether that may change by itself."""
-        allowing = {
-            group for leaf in leaves for group, bucket in leaf.items() if bucket.allow is not None or bucket.allow_if
-        }
-        changing = False
-        for action in dict.fromkeys(action for group in allowing for action in NAMED[group]):
-            decision, volatile = self._decide(action, leaves, asked)
-            changing = changing or volatile
-            if decision.allowed:
-                return True, changing
-        return False, changing
+    reason_class: str
+    placed: Placed | None
+    volatile: bool
+
+
+def _weigh(action: str, leaves: list[_Leaf], asked: Asked) -> _Outcome:
+    groups = action_groups(action)
+    buckets = [bucket for leaf in leaves for group in groups if (bucket := leaf.get(group)) is not None]
+    allow: Placed | None = None
+    conditional = False
+    for bucket in buckets:
+        if bucket.deny is not None:
+            return _Outcome("explicit-deny", bucket.deny, volatile=False)
+        allow = allow or bucket.allow
+        conditional = conditional or bool(bucket.deny_if or bucket.allow_if)
+    if conditional:
+        return _weigh_conditions(buckets, allow, asked)
+    return _Outcome("no-statement" if allow is None else "allowed", allow, volatile=False)
+
+
+def _weigh_conditions(buckets: list[_Bucket], allow: Placed | None, asked: Asked) -> _Outcome:
+    volatile = False
+    for placed in (placed for bucket in buckets for placed in bucket.deny_if):
+        volatile = volatile or _is_volatile(placed)
+        if all_hold(placed.statement.conditions, asked) is not False:
+            return _Outcome("explicit-deny", placed, volatile)
+    if allow is not None:
+        return _Outcome("allowed", allow, volatile)
+    unmet: Placed | None = None
+    for placed in (placed for bucket in buckets for placed in bucket.allow_if):
+        volatile = volatile or _is_volatile(placed)
+        if all_hold(placed.statement.conditions, asked) is True:
+            return _Outcome("allowed", placed, volatile)
+        unmet = unmet or placed
+    return _Outcome("no-statement" if unmet is None else "condition", unmet, volatile)
+
+
+def _sees(leaves: list[_Leaf], asked: Asked) -> tuple[bool, bool]:
+    """Whether some action on the resource is allowed, and whether that may change by itself."""
+    allowing = {
+        group for leaf in leaves for group, bucket in leaf.items() if bucket.allow is not None or bucket.allow_if
+    }
+    changing = False
+    for action in dict.fromkeys(action for group in allowing for action in NAMED[group]):
+        outcome = _weigh(action, leaves, asked)
+        changing = changing or outcome.volatile
+        if outcome.reason_class == "allowed":
+            return True, changing
+    return False, changing
 
 
 def _is_volatile(placed: Placed) -> bool:
     return any(condition.volatile for condition in placed.statement.conditions)
-
-
-def _allowed(placed: Placed) -> Decision:
-    return Decision(True, f"{placed} allows it", "allowed")
 
 
 def _denied(reason: str, reason_class: str) -> Decision:

@@ -163,7 +163,7 @@ def _source(given: Any) -> Check:
     networks = [_network(text) for text in _texts(given)]
 
     def holds(asked: Asked) -> bool | None:
-        address = asked.address()
+        address = asked.source.address()
         return None if address is None else any(address in network for network in networks)
 
     return holds

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from keystead.access.asked import Asked
+from keystead.access.asked import Asked, Source
 from keystead.access.policy import Decision
 from keystead.clock import Clock
 from keystead.gate import Facts, Session
@@ -54,7 +54,7 @@ class PolicyEngine:
         # Under the session itself, which is one with its id and found faster.
         self._kept: dict[tuple[Session, str, str], Decision] = {}
         # Hashing a thousand names would take longer than deciding.
-        self._held: dict[Session, CompiledSet] = {}
+        self._held: dict[Session, tuple[CompiledSet, Source]] = {}
         self._sets: dict[tuple[str, ...], _Known] = {}
         self._policies: dict[str, _Known] = {}
 
@@ -72,13 +72,14 @@ class PolicyEngine:
             return owner
         # Whatever changes from here on puts other dictionaries in the place of these.
         keeping, held = self._kept, self._held
-        policies = held.get(session)
-        if policies is None:
-            policies = self.compiled(session.authentication.policies)
+        found = held.get(session)
+        if found is None:
+            found = self.compiled(session.authentication.policies), Source(session.authentication.source)
             if len(held) >= MAX_DECISIONS:
                 held.clear()
-            held[session] = policies
-        asked = Asked(session.authentication, facts, self._clock.now_ms())
+            held[session] = found
+        policies, source = found
+        asked = Asked(session.authentication, facts, self._clock.now_ms(), source)
         verdict = policies.decide(action, resource, asked)
         if not verdict.volatile:
             if len(keeping) >= MAX_DECISIONS:
