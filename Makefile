@@ -1,6 +1,6 @@
 # Every chore is one word. All of them make what they need; only the first time needs a network.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock clean
+.PHONY: help run test check policy-campaign bench lock clean
 VENV := .venv
 BENCH_VENV := .venv-bench
 LOCK_VENV := .venv-lock
@@ -13,7 +13,7 @@ export PYTHON
 MAKEFLAGS += --no-print-directory
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 run: ## the whole tour on real input, in .run/ made anew
 	@requirements/set-up $(VENV) requirements/run.txt
@@ -29,6 +29,10 @@ check: ## lint, format, types, layers
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+policy-campaign: ## the policy engine against its model (ARGS="100000" for fewer cases than 1,000,000)
+	@requirements/set-up $(VENV) requirements/test.txt
+	@$(VENV)/bin/python -m tests.policy.campaign $(ARGS)
 
 bench: ## keystead and its peers side by side, written to docs/benchmark.md (ARGS="ciphers" for a part)
 	@requirements/set-up $(BENCH_VENV) requirements/bench.txt

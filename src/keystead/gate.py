@@ -71,6 +71,8 @@ class Decision(Protocol):
     def reason_class(self) -> str: ...
     @property
     def visible(self) -> bool: ...
+    @property
+    def volatile(self) -> bool: ...
 
 
 class Policy(Protocol):
@@ -190,13 +192,17 @@ class Gate(Generic[T]):
                 with suppress(OperatorError):
                     self.failed(session, resource, "kms_error", error)
                 raise
-        self.authorize(session, action, resource, facts)
+        if self.authorize(session, action, resource, facts):
+            until = min(until, self._clock.monotonic())
         if session.expires_ms is not None:
             until = min(until, self._clock.monotonic() + (session.expires_ms - self._clock.now_ms()) / 1000)
         return until
 
-    def authorize(self, session: Session, action: str, resource: str, facts: Facts = None) -> None:
-        """The same without asking the store whether anything changed: for what just asked."""
+    def authorize(self, session: Session, action: str, resource: str, facts: Facts = None) -> bool:
+        """The same without asking the store whether anything changed: for what just asked.
+
+        What comes out is whether the next call has to be decided anew.
+        """
         expires = session.expires_ms
         if session.ended or (expires is not None and self._clock.now_ms() >= expires):
             # Nothing is done in any case, so that a log that is closed by now is no reason to say anything else.
@@ -209,6 +215,11 @@ class Gate(Generic[T]):
         if not decision.allowed:
             self._denied(session, action, resource, decision.reason, decision.reason_class)
             raise refusal(session, action, resource, decision)
+        return decision.volatile
+
+    def may(self, session: Session, action: str, resource: str, facts: Facts = None) -> bool:
+        """Whether this is allowed: asked for one item of a listing that was admitted, which a refusal hides."""
+        return self._policy.decide(session, action, resource, facts).allowed
 
     def _denied(self, session: Session, action: str, resource: str, reason: str, reason_class: str) -> None:
         entry = Entry(session.id, str(session.principal), "access_denied", resource, "denied")

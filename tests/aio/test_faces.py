@@ -19,6 +19,7 @@ from keystead.services import (
     key_operations,
     kms,
     named_keys,
+    policy_operations,
     secrets_manager,
 )
 
@@ -30,6 +31,7 @@ FACES: list[tuple[type, type]] = [
     (key_operations.SlotOperations, aio.SlotOperations),
     (audit_operations.AuditOperations, aio.AuditOperations),
     (named_keys.NamedKeyOperations, aio_named_keys.NamedKeyOperations),
+    (policy_operations.PolicyOperations, aio.PolicyOperations),
 ]
 # An async SecretsManager fills an async ConfigLoader.
 WIDER = {"SecretSource | None": "SecretSource | SecretsManager | None"}

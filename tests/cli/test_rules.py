@@ -26,6 +26,7 @@ VERBS = {
     "slots": ["list", "add", "remove"],
     "audit": ["tail", "verify", "accept-rollback"],
     "sessions": ["list", "revoke"],
+    "policy": ["write", "read", "list", "remove", "test", "explain", "who-can"],
 }
 ALL = [[noun] for noun in HOMES] + [[noun, verb] for noun, verbs in VERBS.items() for verb in verbs]
 LEAVES = [

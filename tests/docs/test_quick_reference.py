@@ -17,6 +17,8 @@ from tests.docs.pages import ROOT, read, rows, section
 
 import keystead
 import keystead.errors as errors_module
+from keystead.access.explain import Access, Considered, Explanation, Grant
+from keystead.access.stored import PolicyInfo
 from keystead.audit.reader import LogEntry
 from keystead.audit.record import Event
 from keystead.audit.report import Report
@@ -43,6 +45,7 @@ from keystead.services.key_operations import SessionInfo, SlotOperations
 from keystead.services.kms import KMSService
 from keystead.services.manager_status import SecretsStatus
 from keystead.services.named_keys import BatchItem, NamedKeyOperations, PublicKeyInfo
+from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secret_operations import Page, Swept
 from keystead.services.secrets_manager import SecretsManager
 from keystead.services.status import Status
@@ -54,6 +57,7 @@ FACES: dict[str, type] = {
     "kms.slots": SlotOperations,
     "kms.keys": NamedKeyOperations,
     "kms.audit": AuditOperations,
+    "kms.policies": PolicyOperations,
     "SecretsManager": SecretsManager,
     "ConfigLoader": ConfigLoader,
     "SecretValue": SecretValue,
@@ -62,7 +66,7 @@ BUILT = ("KMSService", "SecretsManager", "ConfigLoader", "SecretValue")
 RESULTS = (
     Page, SecretInfo, VersionInfo, DataKeyInfo, Affected, KnownBackup, SlotInfo, SessionInfo, Status, SecretsStatus,
     ImportReport, ConfigStatus, BackupReport, LogEntry, Report, KeyInfo, KeyVersionInfo, Signature, Mac, GeneratedKey,
-    SharedSecret, PublicKeyInfo, ExportedKey, BatchItem, Swept,
+    SharedSecret, PublicKeyInfo, ExportedKey, BatchItem, Swept, PolicyInfo, Explanation, Considered, Access, Grant,
 )  # fmt: skip
 # What these annotations mean is said in words.
 IN_WORDS = {"Any", "T", "Self", "None"}

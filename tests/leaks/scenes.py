@@ -351,7 +351,7 @@ def opening(w: World) -> None:
     w.look("a kit", kit)
     kms = (aio if w.loop else keystead).KMSService(w.folder / "app.db", master_key=w.new_key())
     w.search("vars of a closed service", repr(vars(kms)))
-    w.faces |= {"kms": kms, "slots": kms.slots, "audit": kms.audit}
+    w.faces |= {"kms": kms, "slots": kms.slots, "audit": kms.audit, "policies": kms.policies}
     w.do("kms.initialize")
     everything_refused(w)
 
@@ -364,7 +364,34 @@ def audit(w: World) -> None:
     w.do("audit.tail", -1)
 
 
+READER = {
+    "version": 1,
+    "statements": [{"id": "read", "effect": "allow", "actions": ["secret:read"], "resources": ["secret/**"]}],
+}
+
+
+def policies(w: World) -> None:
+    """A policy is no secret; what was given in the place of one may be."""
+    w.do("kms.store_secret", "A", w.text())
+    asked = ("secret:read", "secret/A")
+    w.do("policies.write", "reader", READER)
+    for name, given in ((w.text(), READER), ("reader", w.text()), ("reader", w.data()), ("reader", {"a": w.data()})):
+        w.do("policies.write", name, given)
+    for name in ("reader", "nobody", w.text()):
+        w.do("policies.read", name)
+        w.do("policies.test", name, *asked)
+    w.do("policies.test", w.text(), w.text(), w.text())
+    for who in (["reader"], ["nobody"], w.text(), [w.text()], 3):
+        w.do("policies.explain", who, *asked)
+    w.do("policies.who_can", *asked)
+    w.do("policies.who_can", w.text(), w.text())
+    w.do("policies.list")
+    w.do("policies.list", after=w.text())
+    w.do("policies.delete", "reader")
+    w.do("policies.delete", w.text())
+
+
 SCENES = [
     data, streams, stored_secrets, edited_rows, data_keys, slots_and_sessions, closed, backups, manager, configuration,
-    opening, audit,
+    opening, audit, policies,
 ]  # fmt: skip

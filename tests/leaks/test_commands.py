@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import sys
@@ -14,6 +15,7 @@ import pytest
 from tests.cli.conftest import Preloaded
 from tests.faults.injection import why_not
 from tests.leaks.looking import Canaries, told_by_files
+from tests.leaks.scenes import READER
 
 from keystead.cli.program import cli
 
@@ -203,6 +205,27 @@ def the_rest(ks: Calls) -> None:
     ks("audit", "verify", "--public-key", "00", code=2)
 
 
+def policies(ks: Calls) -> None:
+    """A policy is no secret; what was given in the place of one may be."""
+    reader = ks.file("reader.json", json.dumps(READER))
+    ks("policy", "write", "reader", reader, "--json")
+    ks("policy", "write", "reader", "-", input=ks.canaries.text(), code=2)
+    ks("policy", "write", "reader", "-", input=ks.canaries.data(), code=2)
+    ks("policy", "read", "reader")
+    ks("policy", "read", "nobody", code=3)
+    ks("policy", "list", "--json")
+    ks("policy", "list", KMS_MASTER_KEY_FILE="nowhere", code=5)
+    ks("policy", "test", "reader", "secret:read", "secret/A")
+    ks("policy", "test", "reader", "secret:write", "secret/A", code=4)
+    ks("policy", "test", "-", "secret:read", "secret/A", "--file", input=ks.canaries.text(), code=2)
+    ks("policy", "explain", "reader", "secret:read", "secret/A")
+    ks("policy", "explain", "reader,nobody", "secret:read", "secret/A", code=3)
+    ks("policy", "who-can", "secret:read", "secret/A")
+    ks("policy", "who-can", "secret:look", "secret/A", code=2)
+    ks("policy", "remove", "reader", "--yes")
+    ks("policy", "remove", "reader", "--yes", code=3)
+
+
 def older_store(ks: Calls) -> None:
     store = ks.folder / ".keystead/keystead.db"
     with closing(sqlite3.connect(store)) as database:
@@ -218,7 +241,7 @@ def older_store(ks: Calls) -> None:
     ks("audit", "accept-rollback", "--yes", KMS_MASTER_KEY_FILE="nowhere", code=None)
 
 
-SCENES = [secrets, environment_file, data, keys_and_slots, backups, the_rest, older_store]
+SCENES = [secrets, environment_file, data, keys_and_slots, backups, policies, the_rest, older_store]
 
 
 def run_all(folder: Path, tracer: list[str]) -> Calls:

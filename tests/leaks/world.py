@@ -27,6 +27,7 @@ FACES = {
     "loader": "ConfigLoader",
     "slots": "SlotOperations",
     "audit": "AuditOperations",
+    "policies": "PolicyOperations",
 }
 # What these answer is the plaintext itself.
 PLAINTEXT = {"kms.decrypt", "kms.decrypt_many", "kms.decrypt_data"}
@@ -87,6 +88,7 @@ class World:
         if store is not None:
             kms = store.kms
             self.faces |= {"store": store, "kms": kms, "secrets": store.secrets, "slots": kms.slots, "audit": kms.audit}
+            self.faces["policies"] = kms.policies
             self.attempt("kms.on_event", lambda: kms.on_event(list(Event), lambda facts: self.look("an event", facts)))
             for face in (store, kms, store.secrets):
                 self.search(f"vars of {type(face).__name__}", repr(vars(face)))

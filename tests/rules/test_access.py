@@ -3,14 +3,19 @@
 import os
 import pwd
 import re
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keystead.access.policy import Action, OwnerPolicy
+from keystead.access.engine import PolicyEngine
+from keystead.access.policy import Action
+from keystead.access.ports import PolicyRow
 from keystead.access.principal import SCHEDULER, Principal, local_principal, make_principal
 from keystead.access.session import Authentication, Session, check_session_id
+from keystead.access.stored import PolicyBinder
+from keystead.clock import SystemClock
 from keystead.errors import SessionEnded, UsageError
 from keystead.gate import Policy
 
@@ -93,16 +98,27 @@ def test_actions_are_noun_and_verb_and_each_is_one() -> None:
     assert len(set(Action)) == len(list(Action))
 
 
+class NoPolicies:
+    """A store without any policy."""
+
+    def named(self, names: Iterable[str]) -> list[PolicyRow]:
+        return []
+
+
+def without_policies() -> Policy:
+    return PolicyEngine(NoPolicies, lambda: PolicyBinder(b"", b""), SystemClock())  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("action", list(Action))
 def test_the_owner_and_the_node_may_do_all_and_nobody_else_anything(action: Action) -> None:
-    policy: Policy = OwnerPolicy()
+    policy = without_policies()
     for principal, allowed in ((ADA, True), (SCHEDULER, True), (Principal("user", "ada"), False)):
         assert policy.decide(Session.start(principal, NOW), action, "secret/A", None).allowed is allowed
 
 
 @given(st.text(), st.text())
 def test_every_other_kind_is_denied_by_default_with_a_reason(kind: str, name: str) -> None:
-    decision = OwnerPolicy().decide(Session.start(Principal(kind, name), NOW), "secret:read", "secret/A", None)
+    decision = without_policies().decide(Session.start(Principal(kind, name), NOW), "secret:read", "secret/A", None)
     assert decision.allowed is (kind in ("local", "system"))
     assert decision.visible is decision.allowed
     assert decision.reason

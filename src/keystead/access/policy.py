@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from keystead.gate import Facts, Session
-
 
 class Action(StrEnum):
     """Everything that the gate can be asked for, as noun and verb."""
@@ -18,10 +16,8 @@ class Action(StrEnum):
     SECRET_DELETE = "secret:delete"
     SECRET_UNDELETE = "secret:undelete"
     SECRET_DESTROY = "secret:destroy"
-    SECRET_IMPORT = "secret:import"
     DATA_ENCRYPT = "data:encrypt"
     DATA_DECRYPT = "data:decrypt"
-    DATA_REENCRYPT = "data:reencrypt"
     KEY_CREATE = "key:create"
     KEY_READ = "key:read"
     KEY_LIST = "key:list"
@@ -65,37 +61,27 @@ class Action(StrEnum):
     SESSION_REVOKE = "session:revoke"
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
-    AUDIT_ACCEPT_ROLLBACK = "audit:accept-rollback"
     BACKUP_CREATE = "backup:create"
     BACKUP_RESTORE = "backup:restore"
     CACHE_CLEAR = "cache:clear"
     CONFIG_READ = "config:read"
     STATUS_READ = "status:read"
-    STORE_OPEN = "store:open"
+    POLICY_READ = "policy:read"
+    POLICY_WRITE = "policy:write"
+    POLICY_LIST = "policy:list"
+    POLICY_DELETE = "policy:delete"
+    POLICY_TEST = "policy:test"
 
 
 class Decision(NamedTuple):
     """Whether it is allowed, and why: in words for a person, and as a class for who counts refusals.
 
-    `visible`: whether the principal may know that the resource exists.
+    `visible`: whether the principal may know that the resource exists. `volatile`: the next call may be decided
+    otherwise although nothing in the store changed, since time, tags, a second factor or a context had a part in it.
     """
 
     allowed: bool
     reason: str
     reason_class: str = ""
     visible: bool = True
-
-
-class OwnerPolicy:
-    """The local owner may do all, and so may the node itself; nobody else may do anything."""
-
-    __slots__ = ()
-
-    def decide(self, session: Session, action: str, resource: str, facts: Facts) -> Decision:  # noqa: ARG002 - the Protocol's
-        """Allowed for principals of kind `local` and `system`."""
-        kind = session.principal.kind
-        if kind == "local":
-            return Decision(True, "the local owner may do all", "owner")
-        if kind == "system":
-            return Decision(True, "the node itself may do all", "owner")
-        return Decision(False, f"no statement allows principals of kind {kind} anything", "no-statement", visible=False)
+    volatile: bool = False

@@ -12,6 +12,7 @@ from keystead.aio.config_loader import ConfigLoader
 from keystead.aio.connection import Connection, connect
 from keystead.aio.key_operations import SlotOperations
 from keystead.aio.kms import AuditOperations, KMSService
+from keystead.aio.policy_operations import PolicyOperations
 from keystead.aio.secrets_manager import SecretsManager
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ConfigLoader",
     "Connection",
     "KMSService",
+    "PolicyOperations",
     "SecretsManager",
     "SlotOperations",
     "connect",

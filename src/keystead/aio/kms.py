@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from keystead.aio.data_operations import DataOperations
 from keystead.aio.key_operations import KeyOperations, SlotOperations
+from keystead.aio.policy_operations import PolicyOperations
 from keystead.aio.secret_operations import SecretOperations
 from keystead.clock import Clock
 from keystead.node.node import Node
@@ -92,6 +93,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self._sync = sync
         self.slots = SlotOperations(sync.slots)
         self.audit = AuditOperations(sync.audit)
+        self.policies = PolicyOperations(sync.policies)
         return self
 
     @cached_property

@@ -1,7 +1,7 @@
 """Comparing the store with its log: a row that keystead wrote once, and that was put back later, is authentic.
 
-Each change of a secret leaves the digest of its head in its record, so the newest record tells how the head must be
-now. What was destroyed or removed stays so.
+Each change of a secret leaves the digest of its head in its record, and each change of a policy that of the policy
+(empty where it was deleted), so the newest record tells how it must be now. What was destroyed or removed stays so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StoreCheck:
         self._heads: dict[str, tuple[int, str]] = {}
         self._ended: set[tuple[str, int]] = set()
         self._through: dict[str, int] = {}
-        self._restored = False
+        self._restored = 0
 
     def read(self, folder: Path, pending: Sequence[OutboxRow]) -> None:
         """Read the records of all chains, which were verified before, and those that wait in the outbox."""
@@ -56,7 +56,7 @@ class StoreCheck:
         if record.outcome != Outcome.SUCCESS:
             return
         if record.event == Event.BACKUP_RESTORED:
-            self._restored = True
+            self._restored = max(number, self._restored)
         elif isinstance(head, str) and number > self._heads.get(record.target, (0, ""))[0]:
             self._heads[record.target] = (number, head)
         if record.event in _ENDINGS and isinstance(version, int) and isinstance(through, int):
@@ -66,7 +66,12 @@ class StoreCheck:
     def problems(self, content: StoreContent, heads: dict[str, str]) -> Iterator[Problem]:
         """Where the store is otherwise; `heads` are the digests that it has for the targets of secrets."""
         for target, (number, digest) in self._heads.items():
-            if target not in heads:
+            if number < self._restored:
+                continue  # the backup's rows stand in its place
+            if not digest:
+                if target in heads:
+                    yield Problem("", f"{target} is in the store again, and change {number} deleted it")
+            elif target not in heads:
                 yield Problem("", f"{target} is gone from the store, and change {number} is the last that is recorded")
             elif heads[target] != digest:
                 yield Problem("", f"{target} is not as change {number} left it, the last that is recorded")

@@ -33,6 +33,7 @@ HOMES: Final[Mapping[str, str]] = MappingProxyType(
         "restore": "backup:restore",
         "audit": "audit:audit",
         "sessions": "sessions:sessions",
+        "policy": "policy:policy",
         "status": "status:status",
         "version": "status:version",
     }

@@ -30,9 +30,7 @@ def assemble(node: Node) -> None:
         node.scrub,
     )
     node.reader = SecretReader(node.gate, node.ring, node.binder, node.read_secrets, node.clock, node.expire_quietly)
-    node.writer = SecretWriter(
-        node.gate, node.ring, node.binder, SqliteSecrets, node.clock, node.secrets_changed, node.scrub
-    )
+    node.writer = SecretWriter(node.reader, SqliteSecrets, node.secrets_changed, node.scrub)
     node.data_keys = DataKeyManager(
         node.gate,
         node.ring,

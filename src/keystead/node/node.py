@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keystead.access.policy import OwnerPolicy
 from keystead.access.principal import Principal
 from keystead.access.session import Session
 from keystead.audit.counts import Counts
@@ -25,7 +24,8 @@ from keystead.node.fork import survive_forks
 from keystead.node.location import Location
 from keystead.node.maintenance import maintain
 from keystead.node.outcomes import noting_unknown
-from keystead.node.recorder import Recorder, new_operation_id, node_name
+from keystead.node.policies import make_gate, policy_engine
+from keystead.node.recorder import Recorder, node_name
 from keystead.node.rollback import require_not_put_back
 from keystead.node.root import RootHolder
 from keystead.node.sessions import close_session, open_session
@@ -93,9 +93,8 @@ class Node:
         self.recorder = Recorder(self.journal, self.name, clock, self.ticker.wake)
         self.system = Session.start(Principal("system", "node"), clock.now_ms())
         self.ring = KeyRing(root, lambda: SqliteDataKeys(self.store.read()))
-        self.gate: Gate[Any] = Gate(
-            OwnerPolicy(), self.recorder, self.write, self.refresh, new_operation_id, clock=clock
-        )
+        self.policies = policy_engine(self)
+        self.gate: Gate[Any] = make_gate(self)
         told, each = self.recorder.call_back, settings.record_each_use
         self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name, tell=told, each=each)
         self.cache = ValueCache()

@@ -25,6 +25,13 @@ class Entry(NamedTuple):
     read_at: float
 
 
+class Known(NamedTuple):
+    """Until when (monotonic seconds) nothing need be asked, and the cache's token before it was looked into."""
+
+    until: float
+    token: int
+
+
 @dataclass(slots=True)
 class CacheFigures:
     """What the cache did since the node was opened."""

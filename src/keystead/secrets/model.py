@@ -115,6 +115,11 @@ def tags_text(tags: Mapping[str, str]) -> str:
     return json.dumps(dict(sorted(tags.items())), separators=(",", ":"), ensure_ascii=True) if tags else "{}"
 
 
+def tags_of(head: Head) -> dict[str, str]:
+    """The tags that a head keeps."""
+    return {} if head.tags == "{}" else json.loads(head.tags)
+
+
 def info(head: Head, now_ms: int, *, value_gone: bool = False) -> SecretInfo:
     """What may be shown of a head; `value_gone`: the current version was destroyed, by itself or with its data key."""
     labels = head.where()
@@ -126,7 +131,7 @@ def info(head: Head, now_ms: int, *, value_gone: bool = False) -> SecretInfo:
         head.updated_ms,
         head.expires_ms,
         head.ttl_ms,
-        {} if head.tags == "{}" else json.loads(head.tags),
+        tags_of(head),
         head.rule,
         None if ended else labels.previous,
         is_expired(head.expires_ms, now_ms),

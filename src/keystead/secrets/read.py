@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from keystead.clock import Clock
@@ -20,6 +21,7 @@ from keystead.errors import (
 )
 from keystead.gate import Entry, Gate, Session
 from keystead.keys.ring import KeyRing
+from keystead.secrets.facts import SecretFacts
 from keystead.secrets.labels import is_expired, resolve_version
 from keystead.secrets.model import (
     Binder,
@@ -30,6 +32,7 @@ from keystead.secrets.model import (
     info,
     require_live,
     require_readable,
+    tags_of,
 )
 from keystead.secrets.names import Reference, check_name, check_prefix, check_selector, check_tags
 from keystead.secrets.ports import Filter, SecretRows
@@ -67,6 +70,10 @@ class SecretReader:
     clock: Clock
     expire: Callable[[str], None]
 
+    def facts(self, name: str) -> SecretFacts:
+        """What a policy may ask about a secret."""
+        return SecretFacts(name, self.rows, self.binder)
+
     def get(self, session: Session, name: str, version: int | None, label: str | None) -> Found:
         """The value of a secret: its current version, or the one of a number or label.
 
@@ -75,7 +82,7 @@ class SecretReader:
         """
         check_name(name)
         check_selector(version, label)
-        with self.gate.read(session, "secret:read", f"secret/{name}", "secret_retrieved") as detail:
+        with self.gate.read(session, "secret:read", f"secret/{name}", "secret_retrieved", self.facts(name)) as detail:
             rows = self.rows()
             both = rows.current(name)
             if both is None:
@@ -92,18 +99,19 @@ class SecretReader:
         With `quiet` a name that the store never held is no failure; all of them have one record together.
         """
         wanted = list(dict.fromkeys(references))
-        self.gate.admit(session, "secret:read", "secret/*")
         rows = self.rows()
         heads = {both[0].name: both for both in rows.currents(sorted({reference.name for reference in wanted}))}
         answers: dict[Reference, Found | KeysteadError] = {}
-        if quiet:
-            self._note_absent(session, [reference.name for reference in wanted if reference.name not in heads])
+        absent: list[str] = []
         for reference in wanted:
-            if quiet and reference.name not in heads:
-                answers[reference] = _missing(reference.name)
-                continue
+            resource, facts = f"secret/{reference.name}", self.facts(reference.name)
             try:
-                with self.gate.read(session, "secret:read", f"secret/{reference.name}", "secret_retrieved") as detail:
+                if quiet and reference.name not in heads:
+                    self.gate.admit(session, "secret:read", resource, facts)
+                    absent.append(reference.name)
+                    answers[reference] = _missing(reference.name)
+                    continue
+                with self.gate.read(session, "secret:read", resource, "secret_retrieved", facts) as detail:
                     both = heads.get(reference.name)
                     if both is None:
                         raise _missing(reference.name)
@@ -112,6 +120,7 @@ class SecretReader:
                     answers[reference] = found
             except (CallerError, IntegrityError, DecryptionError, KeyStateError) as error:
                 answers[reference] = error
+        self._note_absent(session, absent)
         return answers
 
     def _note_absent(self, session: Session, names: list[str]) -> None:
@@ -186,11 +195,21 @@ class SecretReader:
         if after is not None:
             check_name(after)
         with self.gate.read(session, "secret:list", f"secret/{chosen.prefix}*", "secrets_listed") as detail:
-            now = self.clock.now_ms()
-            found = self.rows().page(chosen, now, limit + 1, after)
-            items = [info(self.binder().check(head), now, value_gone=gone) for head, gone in found[:limit]]
-            detail["count"] = len(items)
-            return items, items[-1].name if len(found) > limit else None
+            items = list(islice(self._listed(session, chosen, limit + 1, after), limit + 1))
+            detail["count"] = min(len(items), limit)
+            return items[:limit], items[limit - 1].name if len(items) > limit else None
+
+    def _listed(self, session: Session, chosen: Filter, count: int, after: str | None) -> Iterator[SecretInfo]:
+        """The secrets of a listing, without those that the session may not list: it is not to learn of them."""
+        now, rows, binder = self.clock.now_ms(), self.rows(), self.binder()
+        while True:
+            found = rows.page(chosen, now, count, after)
+            for head, gone in found:
+                after = binder.check(head).name
+                if self.gate.may(session, "secret:list", f"secret/{after}", {"tags": tags_of(head)}):
+                    yield info(head, now, value_gone=gone)
+            if len(found) < count:
+                return
 
     def history(
         self, session: Session, name: str, limit: int, after: str | None
@@ -200,7 +219,7 @@ class SecretReader:
         check_limit(limit)
         if after is not None and not (isinstance(after, str) and _NUMBER.fullmatch(after)):
             raise UsageError("after is not the number of a version", hint="give what a page had as next")
-        with self.gate.read(session, "secret:list", f"secret/{name}", "secrets_listed"):
+        with self.gate.read(session, "secret:list", f"secret/{name}", "secrets_listed", self.facts(name)):
             rows = self.rows()
             head = rows.head(name)
             if head is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from keystead.secrets.labels import KEEP, Keep, Labels, after_rotation, expiry, 
 from keystead.secrets.model import MAX_VALUE_BYTES, Binder, Head, SecretInfo, VersionRow, info, labels_text, tags_text
 from keystead.secrets.names import check_name, check_tags, check_version
 from keystead.secrets.ports import SecretRows
+from keystead.secrets.read import SecretReader
 from keystead.secrets.value import SecretValue
 
 TTL = timedelta | str | Keep | None
@@ -42,13 +43,18 @@ class Put(NamedTuple):
 class SecretWriter:
     """The changing use cases of one node's secrets. `changed` is told the names after each commit."""
 
-    gate: Gate[Any]
-    ring: KeyRing
-    binder: Callable[[], Binder]
+    reader: SecretReader
     rows: Callable[[Any], SecretRows]
-    clock: Clock
     changed: Callable[[list[str]], None]
     scrub: Callable[[], None]
+    gate: Gate[Any] = field(init=False)
+    ring: KeyRing = field(init=False)
+    binder: Callable[[], Binder] = field(init=False)
+    clock: Clock = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gate, self.ring = self.reader.gate, self.reader.ring
+        self.binder, self.clock = self.reader.binder, self.reader.clock
 
     def store(self, session: Session, values: Mapping[str, Value | None], put: Put) -> list[SecretInfo]:
         """Store new versions of one or many secrets in one transaction; each value of None is generated.
@@ -61,9 +67,13 @@ class SecretWriter:
             check_tags(put.tags)
         if put.generate is not None:
             parse_rule(put.generate)
-        resource = f"secret/{prepared[0][0]}" if len(prepared) == 1 else "secret/*"
+        for name, _ in prepared[1:]:
+            self.gate.admit(session, "secret:write", f"secret/{name}", self.reader.facts(name))
         stored: list[SecretInfo] = []
-        with self.gate.change(session, "secret:write", resource, "secret_stored") as change:
+        first = prepared[0][0]
+        with self.gate.change(
+            session, "secret:write", f"secret/{first}", "secret_stored", self.reader.facts(first)
+        ) as change:
             rows = self.rows(change.transaction)
             for name, value in prepared:
                 made = self._put(change, rows, name, value, put)
@@ -81,7 +91,8 @@ class SecretWriter:
         """
         checked = _checked(value)
         check_name(name)
-        with self.gate.change(session, "secret:rotate", f"secret/{name}", "secret_rotated") as change:
+        facts = self.reader.facts(name)
+        with self.gate.change(session, "secret:rotate", f"secret/{name}", "secret_rotated", facts) as change:
             made = self._put(change, self.rows(change.transaction), name, checked, put)
             self._finish(change)
         self.changed([name])
@@ -99,7 +110,7 @@ class SecretWriter:
 
     def _mark(self, session: Session, name: str, action: str, event: str, *, deleted_ms: int | None) -> None:
         check_name(name)
-        with self.gate.change(session, action, f"secret/{name}", event) as change:
+        with self.gate.change(session, action, f"secret/{name}", event, self.reader.facts(name)) as change:
             rows = self.rows(change.transaction)
             head = self._present(rows, name)
             if (head.deleted_ms is None) == (deleted_ms is None):
@@ -117,7 +128,8 @@ class SecretWriter:
         check_name(name)
         if version is not None:
             check_version(version)
-        with self.gate.change(session, "secret:destroy", f"secret/{name}", "secret_destroyed") as change:
+        facts = self.reader.facts(name)
+        with self.gate.change(session, "secret:destroy", f"secret/{name}", "secret_destroyed", facts) as change:
             rows = self.rows(change.transaction)
             head = self._present(rows, name)
             now = self.clock.now_ms()

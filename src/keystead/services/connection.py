@@ -13,6 +13,7 @@ from keystead.node.settings import Settings
 from keystead.seal.credential import Credential
 from keystead.services.kms import KMSService
 from keystead.services.secrets_manager import SecretsManager
+from keystead.services.session_face import record_configuration
 
 if TYPE_CHECKING:
     from keystead.services.config_loader import ConfigLoader
@@ -39,12 +40,7 @@ class Connection:
         from keystead.services.config_loader import ConfigLoader  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
         def record(summary: Mapping[str, str | int]) -> None:
-            self.kms.node.record(
-                self.kms._session,
-                "configuration_loaded",
-                "config",
-                **summary,
-            )
+            record_configuration(self.kms, summary)
 
         return ConfigLoader(schema, env=env, env_file=env_file, overrides=overrides, _record=record)
 

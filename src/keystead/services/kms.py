@@ -19,6 +19,7 @@ from keystead.seal.credential import Credential
 from keystead.services.audit_operations import AuditOperations
 from keystead.services.data_operations import DataOperations
 from keystead.services.key_operations import KeyOperations, SlotOperations
+from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secret_operations import SecretOperations
 from keystead.services.status import Status, read_status
 
@@ -56,6 +57,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self._opening = threading.Lock()
         self.slots = SlotOperations(self)
         self.audit = AuditOperations(self)
+        self.policies = PolicyOperations(self)
 
     @classmethod
     def on(cls, node: Node, *, principal: str | None = None) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from keystead.audit.counts import UseCounter
 from keystead.clock import parse_duration
@@ -14,7 +14,7 @@ from keystead.gate import WOULD_WAIT, WouldWait
 from keystead.keys.use import PERIOD_SECONDS
 from keystead.node.node import Node
 from keystead.node.settings import environment
-from keystead.secrets.cache import Entry, Key
+from keystead.secrets.cache import Entry, Key, Known
 from keystead.secrets.labels import KEEP, Keep, is_expired
 from keystead.secrets.model import SecretInfo
 from keystead.secrets.names import Reference, check_names, check_selector, environment_name, parse_reference
@@ -26,6 +26,7 @@ from keystead.services.kms import KMSService
 from keystead.services.manager_status import SecretsStatus
 from keystead.services.paging import Page
 from keystead.services.secret_operations import TTL
+from keystead.services.session_face import record_configuration
 
 if TYPE_CHECKING:
     from keystead.node.backup import BackupReport
@@ -33,13 +34,6 @@ if TYPE_CHECKING:
 MISSING: Final = object()
 HOT_NAMES: Final = 1024
 HOT_LENGTH: Final = 4096
-
-
-class Known(NamedTuple):
-    """Until when (monotonic seconds) nothing need be asked, and the cache's token before it was looked into."""
-
-    until: float
-    token: int
 
 
 class SecretsManager:
@@ -146,8 +140,8 @@ class SecretsManager:
 
     def _read(self, reference: Reference) -> SecretValue:
         check_selector(reference.version, reference.label)
-        node, session = self._watch(), self.kms._session
-        known = Known(node.gate.admit(session, "secret:read", f"secret/{reference.name}"), node.cache.token)
+        node = self._watch()
+        known = self._admitted(node, reference.name)
         key: Key = (reference.name, reference.version, reference.label)
         kept = node.cache.get(key)
         if kept is not None and self._may_serve(kept, node):
@@ -158,6 +152,10 @@ class SecretsManager:
             if kept is not None and self._may_serve(kept, node):
                 return self._hit(key, kept, known)
             return self._miss(key, kept)
+
+    def _admitted(self, node: Node, name: str) -> Known:
+        until = node.gate.admit(self.kms._session, "secret:read", f"secret/{name}", node.reader.facts(name))
+        return Known(until, node.cache.token)
 
     def _may_serve(self, kept: Entry, node: Node) -> bool:
         return (
@@ -251,8 +249,9 @@ class SecretsManager:
         names = check_names(names)
         wanted = {text: parse_reference(text) for text in names}
         unread: list[Reference] = []
-        known = Known(node.gate.admit(self.kms._session, "secret:read", "secret/*"), node.cache.token)
         for text, reference in wanted.items():
+            # The cache is the process's, and may hold what this session may not read.
+            known = self._admitted(node, reference.name)
             key: Key = (reference.name, reference.version, reference.label)
             kept = node.cache.get(key)
             if kept is not None and self._may_serve(kept, node):
@@ -363,14 +362,14 @@ class SecretsManager:
     ) -> BackupReport:
         """Restore a backup into this store, which must be empty; all else as `KMSService.restore`."""
         figures = self.kms.restore(source, passphrase=passphrase, shred_keys=shred_keys)
-        self.clear_cache()
+        self._hot.clear()
         return figures
 
     # Status
 
     def _record_configuration(self, summary: Mapping[str, str | int]) -> None:
         """What a ConfigLoader calls that was filled from here."""
-        self._watch().record(self.kms._session, "configuration_loaded", "config", **summary)
+        record_configuration(self.kms, summary)
 
     def get_status(self) -> SecretsStatus:
         """Hits, misses, hit rate, entries, and what was imported, failed, or fell back to the environment."""

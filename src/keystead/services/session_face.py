@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,13 @@ class SessionFace:
     def _use(self) -> DataUse:
         # A plain attribute once the store is open: a property's call would show on the hot path.
         raise _not_open()
+
+
+def record_configuration(face: SessionFace, summary: Mapping[str, str | int]) -> None:
+    """A configuration was loaded for this session. Raises Denied where it may not load any."""
+    node, session = face._node, face._session
+    node.gate.admit(session, "config:read", "config")
+    node.record(session, "configuration_loaded", "config", **summary)
 
 
 def _not_open() -> Sealed:

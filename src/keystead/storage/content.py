@@ -5,11 +5,13 @@ from __future__ import annotations
 from keystead.storage.audit import Store
 
 # One statement is one snapshot: the newest change, and every head as it left them.
-_HEADS = (
-    "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'audit_outbox'"
-    " UNION ALL SELECT 'secret/' || name, lower(hex(substr(mac, 1, 16))) FROM secrets"
-    " UNION ALL SELECT 'key/' || name, lower(hex(substr(mac, 1, 16))) FROM named_keys"
-)
+_NEWEST = "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'audit_outbox'"
+_HEADS = {
+    "secrets": " UNION ALL SELECT 'secret/' || name, lower(hex(substr(mac, 1, 16))) FROM secrets",
+    "named_keys": " UNION ALL SELECT 'key/' || name, lower(hex(substr(mac, 1, 16))) FROM named_keys",
+    "policies": " UNION ALL SELECT 'policy/' || name, lower(hex(substr(mac, 1, 16))) FROM policies",
+}
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _ALIVE = {
     "data-key": "SELECT 1 FROM data_keys WHERE key_id = ? AND wrapped IS NOT NULL",
     "slot": "SELECT 1 FROM key_slots WHERE slot_id = ?",
@@ -26,14 +28,18 @@ class SqliteContent:
         self._store = store
 
     def heads(self) -> tuple[int, dict[str, str]]:
-        """The number of the newest change, and at the same moment the digest of each head by its target."""
+        """The number of the newest change, and then the digest of each head by its target."""
         newest, heads = 0, {}
         with self._store.translated():
-            for target, told in self._store.read().execute(_HEADS):
-                if target is None:
+            connection = self._store.read()
+            # A log is verified without a key also beside a store of an earlier schema.
+            there = {name for (name,) in connection.execute(_TABLES)}
+            heads_of = "".join(query for table, query in _HEADS.items() if table in there)
+            for name, told in connection.execute(_NEWEST + heads_of):
+                if name is None:
                     newest = int(told)
                 else:
-                    heads[target] = str(told)
+                    heads[str(name)] = str(told)
         return newest, heads
 
     def is_alive(self, target: str, version: int) -> bool:

@@ -30,6 +30,7 @@ _TABLES: Final = (
     "revoked_sessions",
     "backups",
     "backup_keys",
+    "policies",
 )
 
 
@@ -137,7 +138,8 @@ def put_snapshot(
         StoreExists: the store holds secrets, or has held some.
         BackupError: the snapshot cannot be used.
     """
-    if any(transaction.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("secrets", "named_keys")):
+    held = ("secrets", "named_keys", "policies")
+    if any(transaction.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()[0] for table in held):
         raise StoreExists("the store is not empty", hint="restore into a new place, then compare")
     with _opened(snapshot) as source:
         row = SqliteStoreRow(source).get()

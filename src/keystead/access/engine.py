@@ -1,0 +1,134 @@
+"""The policy engine of a node: who may do what, from the policies that sessions name.
+
+A decision that only policies, method and source decided is kept for its session, action and resource until anything in
+the store changes. What time, a second factor, tags or an encryption context had a part in is decided anew each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from keystead.access.asked import Asked, Source
+from keystead.access.policy import Decision
+from keystead.clock import Clock
+from keystead.gate import Facts, Session
+
+if TYPE_CHECKING:
+    from keystead.access.compile import CompiledSet, Policy
+    from keystead.access.ports import PolicyRow, PolicyRows
+    from keystead.access.stored import PolicyBinder
+
+MAX_DECISIONS: Final = 10_000
+MAX_SETS: Final = 256
+MAX_POLICIES: Final = 10_000
+_MANY: Final = 500
+_OWNERS: Final = {
+    "local": Decision(True, "the local owner may do all", "owner"),
+    "system": Decision(True, "the node itself may do all", "owner"),
+}
+
+
+class _Known(NamedTuple):
+    """Something learned of the store, and in which period; in a later one it has to be looked at again."""
+
+    period: int
+    value: Any
+
+
+class PolicyEngine:
+    """Decides for the sessions of one node.
+
+    `rows` gives the policies of the store, `binder` what checks them. Principals of kind `local` and `system` may do
+    all. No lock is taken: a thread that decides while something changes keeps what it learned under the period that it
+    learned it in, and nobody asks for that any more.
+    """
+
+    __slots__ = ("_binder", "_clock", "_held", "_kept", "_period", "_policies", "_rows", "_sets")
+
+    def __init__(self, rows: Callable[[], PolicyRows], binder: Callable[[], PolicyBinder], clock: Clock) -> None:
+        self._rows = rows
+        self._binder = binder
+        self._clock = clock
+        self._period = 0
+        # Under the session itself, which is one with its id and found faster.
+        self._kept: dict[tuple[Session, str, str], Decision] = {}
+        # Hashing a thousand names would take longer than deciding.
+        self._held: dict[Session, tuple[CompiledSet, Source]] = {}
+        self._sets: dict[tuple[str, ...], _Known] = {}
+        self._policies: dict[str, _Known] = {}
+
+    def decide(self, session: Session, action: str, resource: str, facts: Facts) -> Decision:
+        """Whether the session's principal may do the action on the resource, and why.
+
+        Raises:
+            What reading the store raises, where policies have to be read anew.
+        """
+        kept = self._kept.get((session, action, resource))
+        if kept is not None:
+            return kept
+        owner = _OWNERS.get(session.principal.kind)
+        if owner is not None:
+            return owner
+        # Whatever changes from here on puts other dictionaries in the place of these.
+        keeping, held = self._kept, self._held
+        found = held.get(session)
+        if found is None:
+            found = self.compiled(session.authentication.policies), Source(session.authentication.source)
+            if len(held) >= MAX_DECISIONS:
+                held.clear()
+            held[session] = found
+        policies, source = found
+        asked = Asked(session.authentication, facts, self._clock.now_ms(), source)
+        verdict = policies.decide(action, resource, asked)
+        if not verdict.volatile:
+            if len(keeping) >= MAX_DECISIONS:
+                keeping.clear()
+            keeping[session, action, resource] = verdict.decision
+            return verdict.decision
+        return verdict.decision._replace(volatile=True)
+
+    def forget(self) -> None:
+        """Something in the store changed: decide anew, and look at the policies again when they are asked for."""
+        self._period += 1
+        self._kept, self._held = {}, {}
+
+    def compiled(self, names: tuple[str, ...]) -> CompiledSet:
+        """The policies of these names, as the store has them now; names without a policy add nothing."""
+        period = self._period
+        known = self._sets.get(names)
+        if known is not None and known.period == period:
+            return known.value  # type: ignore[no-any-return]
+        from keystead.access.compile import CompiledSet  # noqa: PLC0415 - as above
+
+        policies = self._current(names, period)
+        unchanged = known is not None and _same(known.value.policies, policies)
+        compiled: CompiledSet = known.value if known is not None and unchanged else CompiledSet(policies)
+        if len(self._sets) >= MAX_SETS:
+            self._sets = {}
+        self._sets[names] = _Known(period, compiled)
+        return compiled
+
+    def _current(self, names: tuple[str, ...], period: int) -> list[Policy]:
+        from keystead.access.stored import loaded  # noqa: PLC0415 - as above
+
+        wanted = sorted(set(names))
+        rows: dict[str, PolicyRow] = {}
+        for start in range(0, len(wanted), _MANY):
+            rows |= {row.name: row for row in self._rows().named(wanted[start : start + _MANY])}
+        binder = None
+        policies: list[Policy] = []
+        if len(self._policies) > MAX_POLICIES:
+            self._policies = {}
+        for name, row in sorted(rows.items()):
+            known = self._policies.get(name)
+            if known is None or known.value[0] != row:
+                binder = binder or self._binder()
+                known = _Known(period, (row, loaded(row, binder)))
+                self._policies[name] = known
+            policies.append(known.value[1])
+        return policies
+
+
+def _same(former: tuple[Policy, ...], now: list[Policy]) -> bool:
+    return len(former) == len(now) and all(one is other for one, other in zip(former, now, strict=True))

@@ -1,0 +1,219 @@
+"""Every action has its guard: each public method refuses nobody and the wrong principal, and each action is asked."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.policy.conftest import Act, allow, deny, document
+
+import keystead
+import keystead.errors
+from keystead.access.policy import Action
+from keystead.errors import ConfigurationError, Denied, NotFound, PolicyNotFound, SecretNotFound
+from keystead.gate import Gate
+from keystead.services.audit_operations import AuditOperations
+from keystead.services.connection import Connection
+from keystead.services.key_operations import SlotOperations
+from keystead.services.kms import KMSService
+from keystead.services.policy_operations import PolicyOperations
+from keystead.services.secrets_manager import SecretsManager
+
+SRC = Path(keystead.__file__).parent
+Call = Callable[[Connection, "Real"], Any]
+
+
+class Real:
+    """What is really there, so that nothing but the policy stands in the way."""
+
+    def __init__(self, store: Connection, folder: Path) -> None:
+        kms = store.kms
+        kms.store_secret("app/a", "value", generate="hex:32")
+        store.secrets.get_secret("app/a")
+        kms.policies.write("given", document(allow("nothing/at-all")))
+        self.folder, self.key = folder, kms.list_data_keys().items[0].id
+        self.blob, self.envelope = kms.encrypt(b"x"), kms.encrypt_data("x")
+        self.credential = keystead.Passphrase(STRONG)
+        self.plain = folder / "plain"
+        self.plain.write_bytes(b"x")
+        kms.encrypt_stream(self.plain, folder / "sealed")
+
+
+def stopped() -> threading.Event:
+    stop = threading.Event()
+    stop.set()
+    return stop
+
+
+STRONG = "a lantern over seven quiet harbours"
+KMS: Mapping[str, Call] = {
+    "encrypt": lambda s, r: s.kms.encrypt(b"x"),
+    "decrypt": lambda s, r: s.kms.decrypt(r.blob),
+    "encrypt_many": lambda s, r: s.kms.encrypt_many([b"x"]),
+    "decrypt_many": lambda s, r: s.kms.decrypt_many([r.blob]),
+    "encrypt_data": lambda s, r: s.kms.encrypt_data("x"),
+    "decrypt_data": lambda s, r: s.kms.decrypt_data(r.envelope),
+    "encrypt_stream": lambda s, r: s.kms.encrypt_stream(r.plain, r.folder / "out"),
+    "decrypt_stream": lambda s, r: s.kms.decrypt_stream(r.folder / "sealed", r.folder / "out"),
+    "reencrypt": lambda s, r: s.kms.reencrypt(r.blob),
+    "store_secret": lambda s, r: s.kms.store_secret("app/a", "x"),
+    "store_secrets": lambda s, r: s.kms.store_secrets({"app/a": "x", "app/b": "y"}),
+    "get_secret": lambda s, r: s.kms.get_secret("app/a"),
+    "rotate_secret": lambda s, r: s.kms.rotate_secret("app/a"),
+    "delete_secret": lambda s, r: s.kms.delete_secret("app/a"),
+    "undelete_secret": lambda s, r: s.kms.undelete_secret("app/a"),
+    "destroy_secret": lambda s, r: s.kms.destroy_secret("app/a"),
+    "list_secrets": lambda s, r: s.kms.list_secrets(),
+    "list_versions": lambda s, r: s.kms.list_versions("app/a"),
+    "rotate_data_key": lambda s, r: s.kms.rotate_data_key(),
+    "list_data_keys": lambda s, r: s.kms.list_data_keys(),
+    "affected_by_destroying": lambda s, r: s.kms.affected_by_destroying(r.key),
+    "destroy_data_key": lambda s, r: s.kms.destroy_data_key(r.key),
+    "rekey": lambda s, r: s.kms.rekey({}),
+    "sessions": lambda s, r: s.kms.sessions(),
+    "revoke_session": lambda s, r: s.kms.revoke_session("ses_" + "0" * 32),
+    "get_status": lambda s, r: s.kms.get_status(),
+    "backup": lambda s, r: s.kms.backup(r.folder / "b.ksb", passphrase=STRONG),
+    "restore": lambda s, r: owning(s.kms).restore(r.plain, passphrase=STRONG),
+}
+SECRETS: Mapping[str, Call] = {
+    "get_secret": lambda s, r: s.secrets.get_secret("app/a", "default"),
+    "get_secrets": lambda s, r: s.secrets.get_secrets(["app/a"], missing="skip"),
+    "set_secret": lambda s, r: s.secrets.set_secret("app/a", "x"),
+    "rotate_secret": lambda s, r: s.secrets.rotate_secret("app/a"),
+    "list_secrets": lambda s, r: s.secrets.list_secrets(),
+    "clear_cache": lambda s, r: s.secrets.clear_cache(),
+    "backup_secrets": lambda s, r: s.secrets.backup_secrets(r.folder / "b.ksb", passphrase=STRONG),
+    "restore_secrets": lambda s, r: owning(s.kms) and s.secrets.restore_secrets(r.plain, passphrase=STRONG),
+}
+SLOTS: Mapping[str, Call] = {
+    "list": lambda s, r: s.kms.slots.list(),
+    "find": lambda s, r: s.kms.slots.find("slot"),
+    "add": lambda s, r: s.kms.slots.add(r.credential, label="x"),
+    "remove": lambda s, r: s.kms.slots.remove("slot"),
+}
+AUDIT: Mapping[str, Call] = {
+    "verify": lambda s, r: s.kms.audit.verify(),
+    "tail": lambda s, r: s.kms.audit.tail(),
+    "follow": lambda s, r: list(s.kms.audit.follow(stopped())),
+}
+POLICIES: Mapping[str, Call] = {
+    "write": lambda s, r: s.kms.policies.write("mine", document(allow())),
+    "read": lambda s, r: s.kms.policies.read("given"),
+    "list": lambda s, r: s.kms.policies.list(),
+    "delete": lambda s, r: s.kms.policies.delete("given"),
+    "test": lambda s, r: s.kms.policies.test("given", "secret:read", "secret/a"),
+    "explain": lambda s, r: s.kms.policies.explain(["given"], "secret:read", "secret/a"),
+    "who_can": lambda s, r: s.kms.policies.who_can("secret:read", "secret/a"),
+}
+CONNECTION: Mapping[str, Call] = {
+    "config": lambda s, r: s.config(Settings, env={}),
+    "config_loader": lambda s, r: s.config_loader(Settings, env={}).load(s.secrets),
+}
+# What there is nothing to guard in: it opens or closes, or shows what belongs to the process and not to the store.
+UNGUARDED: Mapping[type, frozenset[str]] = {
+    KMSService: frozenset({"initialize", "on", "close", "node", "session_id", "notices", "own_credential", "on_event"}),
+    SecretsManager: frozenset({"initialize", "get_status"}),  # each name that it imports is asked for; see below
+    SlotOperations: frozenset(),
+    AuditOperations: frozenset({"public_key"}),
+    PolicyOperations: frozenset(),
+    Connection: frozenset({"close"}),
+}
+FACES: Mapping[type, Mapping[str, Call]] = {
+    KMSService: KMS, SecretsManager: SECRETS, SlotOperations: SLOTS, AuditOperations: AUDIT,
+    PolicyOperations: POLICIES, Connection: CONNECTION,
+}  # fmt: skip
+CALLS = {f"{face.__name__}.{name}": call for face, calls in FACES.items() for name, call in calls.items()}
+
+
+@dataclass
+class Settings:
+    """A configuration that needs nothing."""
+
+    port: int = 80
+
+
+def owning(kms: KMSService) -> KMSService:
+    """A service that restores has a store of its own."""
+    kms._owns_node = True
+    return kms
+
+
+@pytest.fixture
+def real(store: Connection, tmp_path: Path) -> Real:
+    return Real(store, tmp_path)
+
+
+def test_no_public_method_is_missing_here() -> None:
+    for face, calls in FACES.items():
+        public = {name for name, _ in inspect.getmembers(face) if not name.startswith("_")}
+        assert public - calls.keys() - UNGUARDED[face] == set(), face
+
+
+@pytest.mark.parametrize("which", CALLS)
+def test_nobody_may_call_it(act: Act, real: Real, which: str) -> None:
+    """A stranger without a policy is refused, and learns of no secret and no policy that it is there."""
+    with pytest.raises((Denied, NotFound, ConfigurationError)) as refused:
+        CALLS[which](act(), real)
+    error = refused.value
+    assert isinstance(error, Denied | ConfigurationError) or getattr(error, "refused", False)
+    assert "value" not in str(error)
+
+
+def actions_asked(store: Connection, call: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    asked: set[str] = set()
+    authorize = Gate.authorize
+
+    def noting(self: Any, session: Any, action: str, resource: str, facts: Any = None) -> None:
+        if session.principal.kind == "user":
+            asked.add(str(action))
+        authorize(self, session, action, resource, facts)
+
+    monkeypatch.setattr(Gate, "authorize", noting)
+    with suppress(keystead.errors.KeysteadError):
+        call()
+    monkeypatch.undo()
+    return asked
+
+
+def test_every_action_of_the_list_is_asked_by_some_method_and_denied_to_who_may_do_all_but_it(
+    store: Connection, act: Act, real: Real, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.kms.policies.write("all", document(allow()))
+    guarded = set()
+    asked: dict[str, set[str]] = {}
+    for which, call in CALLS.items():
+        if not which.endswith(("restore", "restore_secrets", "destroy_data_key", "rekey", "destroy_secret")):
+            asked[which] = actions_asked(store, lambda call=call: call(act("all"), real), monkeypatch)
+    asked |= {"KMSService.destroy_secret": {"secret:destroy"}, "KMSService.destroy_data_key": {"data-key:destroy"},
+              "KMSService.rekey": {"root:rekey"}, "KMSService.restore": {"backup:restore"}}  # fmt: skip
+    for which, actions in asked.items():
+        assert actions, f"{which} asks for nothing"
+        for action in actions:
+            store.kms.policies.write("but", document(allow(), deny(actions=(action,))))
+            with pytest.raises((Denied, SecretNotFound, PolicyNotFound, ConfigurationError)):
+                CALLS[which](act("but"), real)
+            guarded.add(action)
+    assert guarded == set(Action)
+
+
+def test_every_action_of_the_list_is_in_the_source() -> None:
+    source = "\n".join(
+        path.read_text("utf-8")
+        for path in SRC.rglob("*.py")
+        if path.name != "policy.py" or path.parent.name != "access"
+    )
+    assert [action for action in Action if f'"{action}"' not in source] == []
+
+
+def test_importing_as_nobody_imports_nothing_and_names_each(store: Connection, act: Act, real: Real) -> None:
+    before = store.kms.get_status().secrets_count
+    report = act().secrets.initialize(env={"A": "x", "B": "y"}, names=["A", "B"])
+    assert (report.imported, set(report.failed)) == ([], {"A", "B"})
+    assert store.kms.get_status().secrets_count == before
