@@ -40,6 +40,24 @@ class Action(StrEnum):
     CONFIG_READ = "config:read"
     STATUS_READ = "status:read"
     STORE_OPEN = "store:open"
+    LOGIN_ATTEMPT = "login:attempt"
+    TOKEN_CREATE = "token:create"
+    TOKEN_READ = "token:read"
+    TOKEN_RENEW = "token:renew"
+    TOKEN_REVOKE = "token:revoke"
+    TOKEN_LIST = "token:list"
+    USER_READ = "user:read"
+    USER_WRITE = "user:write"
+    USER_LIST = "user:list"
+    USER_DELETE = "user:delete"
+    ROLE_READ = "role:read"
+    ROLE_WRITE = "role:write"
+    ROLE_LIST = "role:list"
+    ROLE_DELETE = "role:delete"
+    SECRET_ID_CREATE = "secret-id:create"
+    SECRET_ID_READ = "secret-id:read"
+    SECRET_ID_LIST = "secret-id:list"
+    SECRET_ID_DESTROY = "secret-id:destroy"
 
 
 class Decision(NamedTuple):
@@ -54,6 +72,20 @@ class Decision(NamedTuple):
     visible: bool = True
 
 
+_OF_ONES_OWN = frozenset({Action.TOKEN_READ, Action.TOKEN_RENEW, Action.TOKEN_REVOKE})
+
+
+def needs_no_statement(session: Session, action: str, resource: str) -> Decision | None:
+    """Allowed without a policy: to show a credential, and to look at, renew and give up the access token that one acts
+    by. None for everything else."""
+    if action == Action.LOGIN_ATTEMPT:
+        return Decision(True, "anybody may try to log in", "login")
+    accessor = session.authentication.accessor
+    if accessor and action in _OF_ONES_OWN and resource == f"token/{accessor}":
+        return Decision(True, "it is the session's own access token", "own-token")
+    return None
+
+
 class OwnerPolicy:
     """The local owner may do all, and so may the node itself; nobody else may do anything."""
 
@@ -66,4 +98,7 @@ class OwnerPolicy:
             return Decision(True, "the local owner may do all", "owner")
         if kind == "system":
             return Decision(True, "the node itself may do all", "owner")
+        own = needs_no_statement(session, action, resource)
+        if own is not None:
+            return own
         return Decision(False, f"no statement allows principals of kind {kind} anything", "no-statement", visible=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from keystead.access.policy import OwnerPolicy
@@ -26,7 +27,7 @@ from keystead.node.outcomes import noting_unknown
 from keystead.node.recorder import Recorder, new_operation_id, node_name
 from keystead.node.rollback import require_not_put_back
 from keystead.node.root import RootHolder
-from keystead.node.sessions import close_session, open_session
+from keystead.node.sessions import close_session, identities_of, open_session, see_sessions
 from keystead.node.settings import Settings
 from keystead.node.shredding import ShredKeyFolder
 from keystead.node.ticker import Ticker
@@ -41,7 +42,7 @@ from keystead.storage.backups import SqliteBackups
 from keystead.storage.data_keys import SqliteDataKeys
 from keystead.storage.secrets import SqliteSecrets
 from keystead.storage.sqlite import SqliteStore
-from keystead.storage.store_row import SqliteRevocations, SqliteStoreRow, StoreRow
+from keystead.storage.store_row import SqliteStoreRow, StoreRow
 
 JOURNAL_SYNC_SECONDS = 5.0
 ASK_AGAIN_SECONDS = 1.0
@@ -294,9 +295,7 @@ class Node:
             return until
 
     def _see_changes(self, keys_generation: int) -> None:
-        live = [session.id for session in list(self.sessions.values()) if not session.ended]
-        for session_id in SqliteRevocations(self.store.read()).among(live) if live else ():
-            self.sessions[session_id].end()
+        see_sessions(self)
         self._see_keys(keys_generation)
 
     def _see_keys(self, keys_generation: int) -> None:
@@ -354,6 +353,7 @@ class Node:
 
     open_session = open_session
     close_session = close_session
+    identities = cached_property(identities_of)
 
     def end_session(self, session_id: str) -> None:
         """End a session of this process, if it is one."""

@@ -38,6 +38,7 @@ from keystead.seal.providers.recovery import RecoveryKit
 from keystead.seal.slots import open_any
 from keystead.seal.sources import FoundCredential, find_credential
 from keystead.storage.audit import StoreAudit
+from keystead.storage.ended import KEPT_ENDED_MS, anything_ended
 from keystead.storage.schema import migrate
 from keystead.storage.sqlite import SqliteStore
 from keystead.storage.store_row import SqliteSlots, SqliteStoreRow, StoreRow
@@ -215,7 +216,7 @@ def _is_something_due(node: Node) -> bool:
         record.state is KeyState.SCRUBBING or node.data_keys.describe(record).rotation_due
         for record in node.ring.records()
     )
-    return due or node.sweeper.is_due()
+    return due or node.sweeper.is_due() or anything_ended(node.store.read(), node.clock.now_ms() - KEPT_ENDED_MS)
 
 
 def _record_failed_start(journal: Journal, clock: Clock, error: KeysteadError, how: Opening) -> None:

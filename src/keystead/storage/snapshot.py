@@ -26,6 +26,11 @@ _TABLES: Final = (
     "revoked_sessions",
     "backups",
     "backup_keys",
+    "access_tokens",
+    "users",
+    "login_failures",
+    "roles",
+    "secret_ids",
 )
 
 
