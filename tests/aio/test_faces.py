@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from keystead import aio
-from keystead.services import audit_operations, config_loader, connection, key_operations, kms, secrets_manager
+from keystead.services import (
+    audit_operations,
+    config_loader,
+    connection,
+    identity_operations,
+    key_operations,
+    kms,
+    secrets_manager,
+)
 
 FACES: list[tuple[type, type]] = [
     (kms.KMSService, aio.KMSService),
@@ -19,6 +27,8 @@ FACES: list[tuple[type, type]] = [
     (connection.Connection, aio.Connection),
     (key_operations.SlotOperations, aio.SlotOperations),
     (audit_operations.AuditOperations, aio.AuditOperations),
+    (identity_operations.TokenOperations, aio.TokenOperations),
+    (identity_operations.IdentityOperations, aio.IdentityOperations),
 ]
 # An async SecretsManager fills an async ConfigLoader.
 WIDER = {"SecretSource | None": "SecretSource | SecretsManager | None"}

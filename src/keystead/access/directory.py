@@ -219,9 +219,7 @@ class Directory:
 
     # Secret ids
 
-    def create_secret_id(
-        self, session: Session, role: str, limits: SecretIdLimits, meta: str
-    ) -> tuple[NewSecretId, SecretIdInfo]:
+    def create_secret_id(self, session: Session, role: str, limits: SecretIdLimits, meta: str) -> NewSecretId:
         """A fresh secret id of a role; limits that are None are the role's. Raises UsageError, IdentityNotFound."""
         check_identity(role, "role")
         with self.gate.change(session, "secret-id:create", f"role/{role}", "secret_id_created") as change:
@@ -241,7 +239,7 @@ class Directory:
             record = binder.sealed(made)
             rows.put_secret_id(record)
             change.detail.update(accessor=record.accessor, row=record.mac[:16].hex())
-        return NewSecretId(text, role, record.accessor), secret_id_info(record)
+        return NewSecretId(text, secret_id_info(record))
 
     def accessor_of_secret_id(self, text: str) -> str | None:
         """The accessor of a secret id; None where there is none. Raises AuthenticationFailed."""

@@ -11,6 +11,7 @@ import zlib
 from enum import StrEnum
 from typing import Final, NoReturn
 
+from keystead.access.accounts import SecretIdInfo
 from keystead.access.tokens import TokenInfo
 from keystead.crypto.material import random_bytes
 from keystead.errors import AuthenticationFailed
@@ -117,14 +118,18 @@ class AccessToken(_Shown):
 
 
 class NewSecretId(_Shown):
-    """A secret id, as it is given out once, and the accessor that names it."""
+    """A secret id, as it is given out once, and what is known of it in `info`."""
 
-    __slots__ = ("accessor", "role")
+    __slots__ = ("info",)
 
-    def __init__(self, text: str, role: str, accessor: str) -> None:
+    def __init__(self, text: str, info: SecretIdInfo) -> None:
         super().__init__(text)
-        self.role = role
-        self.accessor = accessor
+        self.info = info
+
+    @property
+    def accessor(self) -> str:
+        """What names the secret id where it is listed, looked up and destroyed; it proves nothing."""
+        return self.info.accessor
 
     def __repr__(self) -> str:
-        return f"<secret id {self.accessor} of role {self.role}: use .reveal()>"
+        return f"<secret id {self.info.accessor} of role {self.info.role}: use .reveal()>"

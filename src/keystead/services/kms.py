@@ -17,15 +17,19 @@ from keystead.node.settings import Settings
 from keystead.seal.credential import Credential
 from keystead.services.audit_operations import AuditOperations
 from keystead.services.data_operations import DataOperations
+from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.key_operations import KeyOperations, SlotOperations
+from keystead.services.login import LoginOperations
 from keystead.services.secret_operations import SecretOperations
 from keystead.services.status import Status, read_status
 
 if TYPE_CHECKING:
+    from keystead.access.session import Session
+    from keystead.access.token_text import AccessToken
     from keystead.node.backup import BackupReport
 
 
-class KMSService(DataOperations, SecretOperations, KeyOperations):
+class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperations):
     """The key management service on one store, bound to one session.
 
     `url` is `sqlite:///path`, a path, or None to look for `.keystead/` here and upwards. `master_key` is base64 text or
@@ -54,6 +58,8 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self._opening = threading.Lock()
         self.slots = SlotOperations(self)
         self.audit = AuditOperations(self)
+        self.tokens = TokenOperations(self)
+        self.identities = IdentityOperations(self)
 
     @classmethod
     def on(cls, node: Node, *, principal: str | None = None) -> Self:
@@ -61,6 +67,23 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         service = cls(principal=principal)
         service._owns_node = False
         service._bind(node)
+        return service
+
+    def as_token(self, token: str | AccessToken, *, source: str | None = None, binding: str = "") -> Self:
+        """A further service on this store, whose session acts by an access token; closing it ends that session.
+
+        `source` is the address that the caller comes from, `binding` what a token is bound to, such as a fingerprint.
+
+        Raises:
+            AuthenticationFailed: it is no access token of this store, has ended, or may not be used from there.
+            UsageError: a source that is no address.
+        """
+        from keystead.access.words import source_text  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
+        text, node = token if isinstance(token, str) else token.reveal(), self._node
+        service = type(self)()
+        service._owns_node, service._how = False, self._how
+        service._bind(node, node.identities.open_session(self._session, text, source_text(source), binding))
         return service
 
     def initialize(self) -> Self:
@@ -83,8 +106,8 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
             node.close()
             raise
 
-    def _bind(self, node: Node) -> None:
-        self._bound = node.open_session(self._principal)
+    def _bind(self, node: Node, session: Session | None = None) -> None:
+        self._bound = session or node.open_session(self._principal)
         self._opened = node
         self._use = node.data_use(self._bound, self.__dict__)
 
