@@ -147,6 +147,8 @@ class SecretsManager:
     def _read(self, reference: Reference) -> SecretValue:
         check_selector(reference.version, reference.label)
         node, session = self._watch(), self.kms._session
+        if session.authentication.limited:  # the cache is a second entry to the gate, and each takes a use
+            return node.reader.get(session, reference.name, reference.version, reference.label).value
         known = Known(node.gate.admit(session, "secret:read", f"secret/{reference.name}"), node.cache.token)
         key: Key = (reference.name, reference.version, reference.label)
         kept = node.cache.get(key)
