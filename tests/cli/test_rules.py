@@ -26,6 +26,9 @@ VERBS = {
     "slots": ["list", "add", "remove"],
     "audit": ["tail", "verify", "accept-rollback"],
     "sessions": ["list", "revoke"],
+    "token": ["create", "lookup", "renew", "revoke", "list"],
+    "user": ["create", "passwd", "list", "remove"],
+    "role": ["create", "secret-id", "secret-ids", "list", "remove"],
 }
 ALL = [[noun] for noun in HOMES] + [[noun, verb] for noun, verbs in VERBS.items() for verb in verbs]
 LEAVES = [

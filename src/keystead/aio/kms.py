@@ -135,6 +135,11 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         """The id of this service's session."""
         return self._sync.session_id
 
+    @property
+    def principal(self) -> str:
+        """Who acts by this service's session, such as `local:ada` or `user:ada`."""
+        return self._sync.principal
+
     async def own_credential(self) -> dict[str, Credential]:
         """The slot by which this service opened its store, and its credential, looked for again: for `rekey`."""
         return await to_thread(self._sync.own_credential)

@@ -32,6 +32,12 @@ HOMES: Final[Mapping[str, str]] = MappingProxyType(
         "restore": "backup:restore",
         "audit": "audit:audit",
         "sessions": "sessions:sessions",
+        "login": "login:login",
+        "logout": "login:logout",
+        "whoami": "login:whoami",
+        "token": "tokens:token",
+        "user": "accounts:user",
+        "role": "accounts:role",
         "status": "status:status",
         "version": "status:version",
     }

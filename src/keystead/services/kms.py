@@ -126,6 +126,11 @@ class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperation
         """The id of this service's session."""
         return self._session.id
 
+    @property
+    def principal(self) -> str:
+        """Who acts by this service's session, such as `local:ada` or `user:ada`."""
+        return str(self._session.principal)
+
     def own_credential(self) -> dict[str, Credential]:
         """The slot by which this service opened its store, and its credential, looked for again: for `rekey`."""
         slot = self._node.opened_slot
