@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from keystead.errors import (
     AuthenticationFailed,
     Denied,
     IdentityNotFound,
+    IntegrityError,
     SessionEnded,
     UsageError,
 )
@@ -337,16 +338,22 @@ def test_an_edited_row_proves_nothing_and_keeps_no_other_from_its_end(
     with free.as_token(parent) as there:
         child = there.kms.tokens.create()
         sibling = there.kms.tokens.create()
-    value = {"policies": '["root"]', "parent": None, "hash": b"x" * 32, "mac": b"x" * 32, "accessor": "acc_" + "0" * 32}
+    alike = {"policies": '["root"]', "accessor": "acc_" + "0" * 32, "hash": b"x" * 32, "mac": b"x" * 32}
+    place, marks = COLUMNS.index(column), ", ".join("?" * len(COLUMNS))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(
-            f"UPDATE access_tokens SET {column} = ? WHERE accessor = ?", (value.get(column, 7), child.accessor)
-        )
-    with pytest.raises((AuthenticationFailed, keystead.errors.IntegrityError)):
-        free.as_token(child)
+        (row,) = connection.execute("SELECT * FROM access_tokens WHERE accessor = ?", (child.accessor,)).fetchall()
+        for value in (None, "x", b"\x00x", -1, 1.5, alike.get(column, 7)):
+            edited = (*row[:place], value, *row[place + 1 :])
+            if edited == row:
+                continue
+            connection.execute("DELETE FROM access_tokens WHERE hash = ?", (row[0],))
+            with suppress(sqlite3.IntegrityError):
+                connection.execute(f"INSERT INTO access_tokens VALUES ({marks})", edited)
+            with pytest.raises((AuthenticationFailed, IntegrityError)):
+                free.as_token(child)
     free.kms.tokens.revoke_accessor(parent.accessor)
     for token in (child, sibling, parent):
-        with pytest.raises((AuthenticationFailed, keystead.errors.IntegrityError)):
+        with pytest.raises((AuthenticationFailed, IntegrityError)):
             free.as_token(token)
 
 

@@ -15,11 +15,17 @@ class BoundRow(Protocol):
     """A row whose last two fields are its epoch and its MAC; `bound_as` is what kind of row it is."""
 
     @property
-    def bound_as(self) -> str: ...
+    def bound_as(self) -> str:
+        """What kind of row it is."""
+
     @property
-    def epoch(self) -> int: ...
+    def epoch(self) -> int:
+        """How often it was changed."""
+
     @property
-    def mac(self) -> bytes: ...
+    def mac(self) -> bytes:
+        """What binds all other fields to the store."""
+
     def __iter__(self) -> Iterator[Any]: ...
     def _replace(self, *, epoch: int = ..., mac: bytes = ...) -> Any: ...
 
