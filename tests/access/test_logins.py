@@ -433,9 +433,58 @@ def test_a_further_method_is_one_object_with_a_name_and_two_steps(store: Connect
     assert records(store, "login_failed")[-1].detail == {"method": "badge", "reason_class": "wrong-number"}
 
 
+def test_cve_2025_11621_a_name_that_is_given_again_has_nothing_of_who_had_it(store: Connection) -> None:
+    """Row 17: what is known is kept by accessor and keyed hash, never by a name that another can get."""
+    ada(store)
+    old = store.login("password", name="ada", password=PASSWORD)
+    acting = store.as_token(old)
+    store.kms.identities.delete_user("ada")
+    ada(store, policies=["little"])
+    for refused in (acting.kms.whoami, lambda: store.as_token(old)):
+        with pytest.raises((SessionEnded, AuthenticationFailed)):
+            refused()
+    new = store.login("password", name="ada", password=PASSWORD)
+    assert store.as_token(new).kms.whoami().policies == ("little",)
+    one, other = (store.kms.identities.create_role(name) for name in ("a", "b"))
+    secret = store.kms.identities.create_secret_id("a")
+    with pytest.raises(AlreadyExists):
+        store.kms.identities.change_role("b", role_id=one.role_id)
+    assert store.login("role", role_id=one.role_id, secret_id=secret.reveal()).info.principal == "role:a"
+    assert other.role_id != one.role_id
+
+
+@pytest.mark.parametrize("odd", [5, b"x", object(), [5], "a\nb", "\ud800", 1.5])
+def test_wrong_arguments_are_a_mistake_of_the_caller_and_no_traceback_of_ours(store: Connection, odd: Any) -> None:
+    users, tokens = store.kms.identities, store.kms.tokens
+    users.create_role("ci")
+    for call in (
+        lambda: tokens.revoke_principal(odd), lambda: tokens.list(principal=odd), lambda: tokens.list(after=odd),
+        lambda: tokens.lookup_accessor(odd), lambda: tokens.create(odd), lambda: tokens.create(name=odd),
+        lambda: tokens.create(uses=odd) if odd != 5 else tokens.create(uses="5"),  # type: ignore[arg-type]
+        lambda: tokens.create(meta=odd), lambda: tokens.create(networks=odd), lambda: tokens.create(ttl=odd),
+        lambda: tokens.create(renewable=odd), lambda: tokens.lookup(odd), lambda: users.list_users(after=odd),
+        lambda: users.list_roles(after=odd), lambda: users.create_user(odd, "x" * 9), lambda: users.read_role(odd),
+        lambda: users.create_secret_id("ci", uses=str(odd)),  # type: ignore[arg-type]
+        lambda: users.create_role("x", secret_id_uses=str(odd)),  # type: ignore[arg-type]
+        lambda: users.lookup_secret_id("ci", odd), lambda: users.create_role(odd), lambda: store.as_token(odd),
+        lambda: store.login(odd), lambda: store.login("token", token=odd), lambda: store.as_token("x", source=odd),
+    ):  # fmt: skip
+        with pytest.raises((UsageError, AuthenticationFailed)):
+            call()
+
+
+@pytest.mark.parametrize("uses", [0, -1, 2**63, True])
+def test_a_secret_id_has_a_number_of_uses_that_is_one(store: Connection, uses: int) -> None:
+    store.kms.identities.create_role("ci")
+    with pytest.raises(UsageError):
+        store.kms.identities.create_secret_id("ci", uses=uses)
+
+
 def test_logging_in_by_a_token_gives_it_back_where_it_is_good(store: Connection) -> None:
     token = store.kms.tokens.create(name="x")
     assert store.login("token", token=token.reveal()).info == token.info
+    assert store.login("token", token=token).reveal() == token.reveal()
+    assert store.kms.tokens.lookup(token) == token.info
     store.kms.tokens.revoke_accessor(token.accessor)
     with pytest.raises(AuthenticationFailed):
         store.login("token", token=token.reveal())

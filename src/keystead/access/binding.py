@@ -68,7 +68,7 @@ class IdentityBinder:
         if not self.is_authentic(row):
             raise IntegrityError(
                 f"the record of {what} is not what keystead wrote",
-                hint="`keystead audit verify` says what was recorded; make it anew",
+                hint="remove it and make it anew; the log tells who made and changed it",
             )
         return row
 

@@ -23,7 +23,7 @@ from keystead.access.passwords import Passwords
 from keystead.access.ports import AccountRows
 from keystead.access.register import TokenRegister
 from keystead.access.token_text import Kind, NewSecretId, mint, parse
-from keystead.access.tokens import TokenRules, check_rules, rules_text
+from keystead.access.tokens import MAX_USES, TokenRules, check_rules, rules_text
 from keystead.access.words import as_text, check_accessor, check_identity
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
@@ -113,6 +113,7 @@ class Directory:
 
     def list_users(self, session: Session, *, limit: int, after: str | None) -> tuple[list[UserInfo], str | None]:
         """Up to `limit` users in the order of their names, and what to give as `after` for the rest."""
+        _check_after(after, "user")
         with self.gate.read(session, "user:list", "user/*", "users_listed"):
             rows = self.read_rows()
             found = rows.users(after or "", limit + 1)
@@ -189,6 +190,7 @@ class Directory:
 
     def list_roles(self, session: Session, *, limit: int, after: str | None) -> tuple[list[RoleInfo], str | None]:
         """Up to `limit` roles in the order of their names, and what to give as `after` for the rest."""
+        _check_after(after, "role")
         with self.gate.read(session, "role:list", "role/*", "roles_listed"):
             found = self.read_rows().roles(after or "", limit + 1)
             shown = [role_info(self.binder().check(record, f"role {record.name}")) for record in found[:limit]]
@@ -197,8 +199,7 @@ class Directory:
     def _check_role(self, name: str, rules: TokenRules, limits: SecretIdLimits, role_id: str | None) -> None:
         check_identity(name, "role")
         check_rules(rules, self.register.limits)
-        if limits.uses is not None and (type(limits.uses) is not int or limits.uses < 1):
-            raise UsageError("the uses of a secret id are 1 or more, or None for as many as wanted")
+        _check_uses(limits)
         if role_id is not None and not (isinstance(role_id, str) and _ROLE_ID.fullmatch(role_id)):
             raise UsageError("a role id has 1 to 128 letters, digits, - and _")
 
@@ -222,6 +223,7 @@ class Directory:
     def create_secret_id(self, session: Session, role: str, limits: SecretIdLimits, meta: str) -> NewSecretId:
         """A fresh secret id of a role; limits that are None are the role's. Raises UsageError, IdentityNotFound."""
         check_identity(role, "role")
+        _check_uses(limits)
         with self.gate.change(session, "secret-id:create", f"role/{role}", "secret_id_created") as change:
             rows, now, (text, random) = self.rows(change.transaction), self.clock.now_ms(), mint(Kind.SECRET_ID)
             owner, binder = self._role(rows, role), self.binder()
@@ -287,6 +289,16 @@ class Directory:
 
 def _kept(rules: TokenRules, limits: SecretIdLimits) -> tuple[str, int | None, int | None, str]:
     return rules_text(rules), limits.ttl_ms, limits.uses, as_text(list(limits.networks))
+
+
+def _check_uses(limits: SecretIdLimits) -> None:
+    if limits.uses is not None and (type(limits.uses) is not int or not 1 <= limits.uses <= MAX_USES):
+        raise UsageError(f"the uses of a secret id are 1 to {MAX_USES}, or None for as many as wanted")
+
+
+def _check_after(after: str | None, what: str) -> None:
+    if after is not None:
+        check_identity(after, what)
 
 
 def _least(asked: int | None, bound: int | None) -> int | None:

@@ -106,6 +106,7 @@ class Logins:
     def _by_token(self, session: Session, source: str, credentials: dict[str, Any]) -> AccessToken:
         if set(credentials) != {"token"}:
             raise UsageError("a login by access token takes token")
-        text = credentials["token"]
+        shown = credentials["token"]
+        text = shown.reveal() if isinstance(shown, AccessToken) else shown
         record = self.register.authenticate(session, text, source, "")
         return AccessToken(text, info(record, self.clock.now_ms()))

@@ -28,7 +28,7 @@ from keystead.access.tokens import (
     why_ended,
     why_refused,
 )
-from keystead.access.words import check_accessor, check_identity, is_subnet
+from keystead.access.words import check_accessor, check_identity, check_principal, is_subnet
 from keystead.clock import Clock
 from keystead.errors import AuthenticationFailed, Denied, IdentityNotFound
 from keystead.gate import Change, Entry, Gate
@@ -117,14 +117,15 @@ class TokenRegister:
             raise Denied("this session acts by no access token that another could be made with")
         return record
 
-    def accessor_of(self, session: AnySession, text: str | None) -> str | None:
+    def accessor_of(self, session: AnySession, token: str | AccessToken | None) -> str | None:
         """The accessor of a token, or of the session's own for None; None where there is no such token.
 
         Raises:
             AuthenticationFailed: the text is no access token.
         """
-        if text is None:
+        if token is None:
             return str(session.authentication.accessor) or None
+        text = token.reveal() if isinstance(token, AccessToken) else token
         found = self.read_rows().by_hash(self.binder().hashed("access-token", parse(text, *_SHOWN)))
         return None if found is None else self.binder().check(found, f"access token {found.accessor}").accessor
 
@@ -172,6 +173,7 @@ class TokenRegister:
 
     def revoke_principal(self, session: AnySession, principal: str) -> int:
         """End all tokens of a principal, such as `user:ada`, with all that descend from them; how many ended."""
+        check_principal(principal)
         with self.gate.change(session, "token:revoke", "token/*", "token_revoked") as change:
             ended = self.end_of(change.transaction, principal)
             change.detail.update(holder=principal, tokens=ended)
@@ -198,6 +200,8 @@ class TokenRegister:
         """Up to `limit` tokens in the order of their accessors, and what to give as `after` for the rest."""
         if after is not None:
             check_accessor(after)
+        if principal is not None:
+            check_principal(principal)
         with self.gate.read(session, "token:list", "token/*", "tokens_listed"):
             found, now = self.read_rows().page(after or "", limit + 1, principal), self.clock.now_ms()
             shown = [info(self._checked(row), now) for row in found[:limit]]
@@ -256,9 +260,9 @@ class TokenRegister:
         now, binder, gone = self.clock.now_ms(), self.binder(), []
         for session in sessions:
             row = known.get(session.authentication.accessor)
-            if row is None or row.revoked_ms is not None or not binder.is_authentic(row):
+            if row is None or why_ended(row, now) is not None or not binder.is_authentic(row):
                 gone.append(session)
-            elif row.expires_ms != session.expires_ms and now < row.expires_ms:
+            elif row.expires_ms != session.expires_ms:
                 session.expire_at(row.expires_ms)
         return gone
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
+from keystead.access.principal import make_principal
 from keystead.errors import UsageError
 
 MAX_POLICIES: Final = 64
@@ -41,6 +42,15 @@ def check_accessor(accessor: str) -> str:
     if not isinstance(accessor, str) or not _ACCESSOR.fullmatch(accessor):
         raise UsageError("not an accessor", hint="accessors are acc_ and 32 hex digits")
     return accessor
+
+
+def check_principal(text: str) -> str:
+    """The text itself, if it can be a principal, such as `user:ada`. Raises UsageError."""
+    kind, separator, name = text.partition(":") if isinstance(text, str) else ("", "", "")
+    if not separator:
+        raise UsageError("not a principal", hint="give its kind and name, such as user:ada")
+    make_principal(kind, name)
+    return text
 
 
 def policy_names(policies: Iterable[str]) -> tuple[str, ...]:

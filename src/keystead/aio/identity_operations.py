@@ -50,7 +50,7 @@ class TokenOperations:
             orphan=orphan,
         )
 
-    async def lookup(self, token: str | None = None) -> TokenInfo:
+    async def lookup(self, token: str | AccessToken | None = None) -> TokenInfo:
         """What is known of an access token; None: the one that this session acts by."""
         return await to_thread(self._sync.lookup, token)
 
@@ -58,7 +58,7 @@ class TokenOperations:
         """What is known of the access token that an accessor names."""
         return await to_thread(self._sync.lookup_accessor, accessor)
 
-    async def renew(self, token: str | None = None, *, increment: Length = None) -> TokenInfo:
+    async def renew(self, token: str | AccessToken | None = None, *, increment: Length = None) -> TokenInfo:
         """Move the end of an access token to `increment` from now; None: as long as it was made for."""
         return await to_thread(self._sync.renew, token, increment=increment)
 
@@ -66,7 +66,7 @@ class TokenOperations:
         """The same of the access token that an accessor names."""
         return await to_thread(self._sync.renew_accessor, accessor, increment=increment)
 
-    async def revoke(self, token: str | None = None, *, keep_children: bool = False) -> int:
+    async def revoke(self, token: str | AccessToken | None = None, *, keep_children: bool = False) -> int:
         """End an access token and all that descend from it; how many."""
         return await to_thread(self._sync.revoke, token, keep_children=keep_children)
 

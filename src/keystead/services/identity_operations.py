@@ -65,7 +65,7 @@ class TokenOperations:
             self._face._session, rules, policies=wanted, meta=meta_text(meta), name=name, orphan=orphan
         )
 
-    def lookup(self, token: str | None = None) -> TokenInfo:
+    def lookup(self, token: str | AccessToken | None = None) -> TokenInfo:
         """What is known of an access token; None: the one that this session acts by.
 
         Raises:
@@ -78,7 +78,7 @@ class TokenOperations:
         """What is known of the access token that an accessor names. Raises IdentityNotFound, UsageError."""
         return self._register.look_up(self._face._session, _accessor(accessor))
 
-    def renew(self, token: str | None = None, *, increment: Length = None) -> TokenInfo:
+    def renew(self, token: str | AccessToken | None = None, *, increment: Length = None) -> TokenInfo:
         """Move the end of an access token to `increment` from now; None: as long as it was made for.
 
         Never beyond its maximum and its parent's end, and never nearer than it was.
@@ -93,7 +93,7 @@ class TokenOperations:
         """The same of the access token that an accessor names. Raises IdentityNotFound, UsageError, Denied."""
         return self._register.renew(self._face._session, _accessor(accessor), _length(increment, "increment"))
 
-    def revoke(self, token: str | None = None, *, keep_children: bool = False) -> int:
+    def revoke(self, token: str | AccessToken | None = None, *, keep_children: bool = False) -> int:
         """End an access token and all that descend from it, and every session opened with one of them; how many tokens.
 
         Other processes see it within one second. `keep_children` is the owner's: they go on without a parent.

@@ -78,9 +78,10 @@ class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperation
             AuthenticationFailed: it is no access token of this store, has ended, or may not be used from there.
             UsageError: a source that is no address.
         """
-        from keystead.access.words import source_text  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+        from keystead.access.token_text import AccessToken  # noqa: PLC0415 - a rare call; opening does not pay for it
+        from keystead.access.words import source_text  # noqa: PLC0415 - the same
 
-        text, node = token if isinstance(token, str) else token.reveal(), self._node
+        text, node = token.reveal() if isinstance(token, AccessToken) else token, self._node
         service = type(self)()
         service._owns_node, service._how = False, self._how
         service._bind(node, node.identities.open_session(self._session, text, source_text(source), binding))
