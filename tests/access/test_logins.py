@@ -224,7 +224,9 @@ def test_the_cost_is_kept_with_the_user_and_bounded_on_reading(opened: Open, pat
 
 
 @pytest.mark.parametrize("table", ["users", "login_failures", "roles", "secret_ids"])
-def test_an_edited_row_of_an_account_is_refused(store: Connection, path: Path, table: str) -> None:
+def test_an_edited_row_of_an_account_is_refused(
+    store: Connection, path: Path, table: str, argon2: list[tuple[int, int, int]]
+) -> None:
     ada(store)
     fails(store)
     role = store.kms.identities.create_role("ci", policies=["a"], secret_id_uses=5)

@@ -330,27 +330,31 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("column", COLUMNS)
-def test_an_edited_row_proves_nothing_and_keeps_no_other_from_its_end(
-    free: Connection, path: Path, column: str
-) -> None:
-    parent = free.kms.tokens.create(["all"], name="p", uses=None)
+def test_an_edited_row_proves_nothing_and_keeps_no_other_from_its_end(free: Connection, path: Path) -> None:
+    parent = free.kms.tokens.create(["all"], name="p")
     with free.as_token(parent) as there:
         child = there.kms.tokens.create()
         sibling = there.kms.tokens.create()
     alike = {"policies": '["root"]', "accessor": "acc_" + "0" * 32, "hash": b"x" * 32, "mac": b"x" * 32}
-    place, marks = COLUMNS.index(column), ", ".join("?" * len(COLUMNS))
+    marks = ", ".join("?" * len(COLUMNS))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         (row,) = connection.execute("SELECT * FROM access_tokens WHERE accessor = ?", (child.accessor,)).fetchall()
-        for value in (None, "x", b"\x00x", -1, 1.5, alike.get(column, 7)):
-            edited = (*row[:place], value, *row[place + 1 :])
-            if edited == row:
-                continue
-            connection.execute("DELETE FROM access_tokens WHERE hash = ?", (row[0],))
-            with suppress(sqlite3.IntegrityError):
-                connection.execute(f"INSERT INTO access_tokens VALUES ({marks})", edited)
-            with pytest.raises((AuthenticationFailed, IntegrityError)):
-                free.as_token(child)
+        for place, column in enumerate(COLUMNS):
+            for value in (None, "x", -1, 1.5, alike.get(column, 7), b"\x00x"):
+                edited = (*row[:place], value, *row[place + 1 :])
+                if edited == row:
+                    continue
+                connection.execute(
+                    "DELETE FROM access_tokens WHERE accessor NOT IN (?, ?)", (parent.accessor, sibling.accessor)
+                )
+                with suppress(sqlite3.IntegrityError):
+                    connection.execute(f"INSERT INTO access_tokens VALUES ({marks})", edited)
+                with pytest.raises((AuthenticationFailed, IntegrityError)):
+                    free.as_token(child)
+        connection.execute("DELETE FROM access_tokens WHERE mac = ?", (b"\x00x",))
+        connection.execute(f"INSERT INTO access_tokens VALUES ({marks})", row)
+        free.as_token(child).close()
+        connection.execute("UPDATE access_tokens SET meta = x'00' WHERE accessor = ?", (child.accessor,))
     free.kms.tokens.revoke_accessor(parent.accessor)
     for token in (child, sibling, parent):
         with pytest.raises((AuthenticationFailed, IntegrityError)):
