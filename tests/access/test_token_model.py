@@ -62,8 +62,14 @@ class Tokens(RuleBasedStateMachine):
         return allow(keystead.connect(path, master_key=KEY, clock=self.clock, settings=CHEAP))
 
     @initialize(target=made)
-    def root(self) -> Any:
-        return self.add(self.nodes[0], None, 600_000, 6_000_000, None, POLICIES)
+    def family(self) -> Any:
+        """A token with a child and a grandchild, so that few steps suffice for what concerns them."""
+        root = self.add(self.nodes[0], None, 600_000, 6_000_000, None, POLICIES)
+        with self.nodes[1].as_token(root) as acting:
+            child = self.add(acting, root, 600_000, 6_000_000, None, POLICIES)
+        with self.nodes[0].as_token(child) as acting:
+            grandchild = self.add(acting, child, 60_000, 600_000, None, POLICIES)
+        return multiple(root, child, grandchild)
 
     def add(self, by: Any, parent: Any, ttl: int, most: int, uses: int | None, has: Any) -> Any:
         name = {"name": "n"} if parent is None else {}
@@ -105,8 +111,9 @@ class Tokens(RuleBasedStateMachine):
             known = self.model.tokens[token.accessor]
             known[4] = None if known[4] is None else known[4] - 1
 
-    @rule(which=which, token=made)
-    def renew(self, which: int, token: Any) -> None:
+    @rule(which=which, token=made, later=st.sampled_from([0, 1, 999, 30_000]))
+    def renew(self, which: int, token: Any, later: int) -> None:
+        self.clock.advance(later)
         try:
             told = self.nodes[which].kms.tokens.renew(token.reveal())
         except (Denied, UsageError):
@@ -180,5 +187,5 @@ class Tokens(RuleBasedStateMachine):
 
 TestTokens = Tokens.TestCase
 TestTokens.settings = settings(
-    max_examples=7, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=12, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )
