@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keystead.access.token_text import AccessToken as AccessToken
     from keystead.config import SecretURL as SecretURL
     from keystead.config.declare import From as From
     from keystead.config.declare import Public as Public
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
+    "AccessToken": "keystead.access.token_text",
     "KEEP": "keystead.secrets.labels",
     "From": "keystead.config.declare",
     "Public": "keystead.config.declare",

@@ -18,6 +18,7 @@ from keystead.clock import Clock
 from keystead.errors import (
     AuditUnavailable,
     Denied,
+    IdentityNotFound,
     KeyNotFound,
     KeysteadError,
     NotFound,
@@ -176,6 +177,8 @@ class Gate(Generic[T]):
         self._refresh = refresh
         self._new_id = new_id
         self._clock = clock
+        self.take_use: Callable[[Session], str | None] = _no_count
+        """Take one use of a session's access token, durably; the class of the reason where it has none left."""
 
     def admit(self, session: Session, action: str, resource: str, facts: Facts = None) -> float:
         """Return if the session lives and its principal may do this; until when (monotonic seconds) that holds.
@@ -196,7 +199,8 @@ class Gate(Generic[T]):
             until = min(until, self._clock.monotonic())
         if session.expires_ms is not None:
             until = min(until, self._clock.monotonic() + (session.expires_ms - self._clock.now_ms()) / 1000)
-        return until
+        # What has a number of uses comes through here for each.
+        return min(until, self._clock.monotonic()) if session.authentication.limited else until
 
     def authorize(self, session: Session, action: str, resource: str, facts: Facts = None) -> bool:
         """The same without asking the store whether anything changed: for what just asked.
@@ -211,6 +215,8 @@ class Gate(Generic[T]):
             raise SessionEnded(
                 f"session {session.id} has ended", hint="open the store again, or ask why it was revoked"
             )
+        if session.authentication.limited:
+            self._take_use(session, action, resource)
         decision = self._policy.decide(session, action, resource, facts)
         if not decision.allowed:
             self._denied(session, action, resource, decision.reason, decision.reason_class)
@@ -220,6 +226,19 @@ class Gate(Generic[T]):
     def may(self, session: Session, action: str, resource: str, facts: Facts = None) -> bool:
         """Whether this is allowed: asked for one item of a listing that was admitted, which a refusal hides."""
         return self._policy.decide(session, action, resource, facts).allowed
+
+    def _take_use(self, session: Session, action: str, resource: str) -> None:
+        try:
+            gone = self.take_use(session)
+        except KeysteadError as error:
+            with suppress(OperatorError):
+                self.failed(session, resource, "kms_error", error)
+            raise
+        if gone is not None:
+            self._denied(session, action, resource, "the access token has ended", gone)
+            raise SessionEnded(
+                f"session {session.id} has ended", why=gone, hint="log in, or ask for a new access token"
+            )
 
     def _denied(self, session: Session, action: str, resource: str, reason: str, reason_class: str) -> None:
         entry = Entry(session.id, str(session.principal), "access_denied", resource, "denied")
@@ -272,10 +291,17 @@ class Gate(Generic[T]):
         self.recorder.append(entry)
 
 
+def _no_count(session: Session) -> None:  # noqa: ARG001 - as `take_use` is called
+    return None
+
+
 _HIDDEN: Final[Mapping[str, tuple[type[NotFound], str]]] = {
     "secret": (SecretNotFound, "no secret {!r} in this store"),
     "key": (KeyNotFound, "no key {!r} in this store"),
     "policy": (PolicyNotFound, "no policy {!r} in this store"),
+    "token": (IdentityNotFound, "no access token {!r} in this store"),
+    "user": (IdentityNotFound, "no user {!r} in this store"),
+    "role": (IdentityNotFound, "no role {!r} in this store"),
 }
 
 

@@ -16,6 +16,7 @@ from keystead.services import (
     audit_operations,
     config_loader,
     connection,
+    identity_operations,
     key_operations,
     kms,
     named_keys,
@@ -32,6 +33,8 @@ FACES: list[tuple[type, type]] = [
     (audit_operations.AuditOperations, aio.AuditOperations),
     (named_keys.NamedKeyOperations, aio_named_keys.NamedKeyOperations),
     (policy_operations.PolicyOperations, aio.PolicyOperations),
+    (identity_operations.TokenOperations, aio.TokenOperations),
+    (identity_operations.IdentityOperations, aio.IdentityOperations),
 ]
 # An async SecretsManager fills an async ConfigLoader.
 WIDER = {"SecretSource | None": "SecretSource | SecretsManager | None"}

@@ -27,6 +27,9 @@ VERBS = {
     "audit": ["tail", "verify", "accept-rollback"],
     "sessions": ["list", "revoke"],
     "policy": ["write", "read", "list", "remove", "test", "explain", "who-can"],
+    "token": ["create", "lookup", "renew", "revoke", "list"],
+    "user": ["create", "passwd", "list", "remove"],
+    "role": ["create", "secret-id", "secret-ids", "list", "remove"],
 }
 ALL = [[noun] for noun in HOMES] + [[noun, verb] for noun, verbs in VERBS.items() for verb in verbs]
 LEAVES = [

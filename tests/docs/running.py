@@ -19,7 +19,7 @@ SECONDS = 60
 HOME, FOLDER = "/home/ada", "/srv/shop"
 _LIKE = (
     # What differs from run to run, made the same in what a page shows and in what comes out.
-    (re.compile(r"\b(slot|ses|op)_[0-9a-f]{8,}"), r"\1_ID"),
+    (re.compile(r"\b(slot|ses|op|acc)_[0-9a-f]{8,}"), r"\1_ID"),
     (re.compile(r"\bdefault-\d{13}(-\d+)?"), "default-TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\dZ"), "TIME"),
     (re.compile(r"\bks2_[A-Za-z0-9_-]{8,}"), "ks2_TEXT"),

@@ -17,8 +17,10 @@ from tests.docs.pages import ROOT, read, rows, section
 
 import keystead
 import keystead.errors as errors_module
+from keystead.access.accounts import RoleInfo, SecretIdInfo, UserInfo
 from keystead.access.explain import Access, Considered, Explanation, Grant
 from keystead.access.stored import PolicyInfo
+from keystead.access.tokens import TokenInfo, TokenRules
 from keystead.audit.reader import LogEntry
 from keystead.audit.record import Event
 from keystead.audit.report import Report
@@ -40,9 +42,11 @@ from keystead.secrets.value import SecretValue
 from keystead.services.audit_operations import AuditOperations
 from keystead.services.config_loader import ConfigLoader
 from keystead.services.connection import Connection, connect
+from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.import_environment import ImportReport
 from keystead.services.key_operations import SessionInfo, SlotOperations
 from keystead.services.kms import KMSService
+from keystead.services.login import WhoAmI
 from keystead.services.manager_status import SecretsStatus
 from keystead.services.named_keys import BatchItem, NamedKeyOperations, PublicKeyInfo
 from keystead.services.policy_operations import PolicyOperations
@@ -58,6 +62,8 @@ FACES: dict[str, type] = {
     "kms.keys": NamedKeyOperations,
     "kms.audit": AuditOperations,
     "kms.policies": PolicyOperations,
+    "kms.tokens": TokenOperations,
+    "kms.identities": IdentityOperations,
     "SecretsManager": SecretsManager,
     "ConfigLoader": ConfigLoader,
     "SecretValue": SecretValue,
@@ -67,6 +73,7 @@ RESULTS = (
     Page, SecretInfo, VersionInfo, DataKeyInfo, Affected, KnownBackup, SlotInfo, SessionInfo, Status, SecretsStatus,
     ImportReport, ConfigStatus, BackupReport, LogEntry, Report, KeyInfo, KeyVersionInfo, Signature, Mac, GeneratedKey,
     SharedSecret, PublicKeyInfo, ExportedKey, BatchItem, Swept, PolicyInfo, Explanation, Considered, Access, Grant,
+    WhoAmI, TokenInfo, TokenRules, UserInfo, RoleInfo, SecretIdInfo,
 )  # fmt: skip
 # What these annotations mean is said in words.
 IN_WORDS = {"Any", "T", "Self", "None"}
@@ -264,6 +271,8 @@ def test_every_setting_is_listed_with_its_default() -> None:
             value = format_duration(value)
         elif isinstance(value, bool):
             value = str(value).lower()
+        elif isinstance(value, int):
+            value = str(value)
         elif isinstance(value, tuple):
             value = str(list(value)).replace("'", '"')
         real[field.name.removesuffix("_ms")] = value

@@ -196,7 +196,7 @@ def everything_refused(w: World) -> None:
         "encrypt_many": ([text.encode()],), "reencrypt": (text,), "store_secret": ("A", text), "get_secret": ("A",),
         "store_secrets": ({"A": text},), "rotate_secret": ("A", text), "list_secrets": (), "list_data_keys": (),
         "rotate_data_key": (), "sessions": (), "own_credential": (), "node": (), "session_id": (), "notices": (),
-        "get_status": (), "sweep": (),
+        "get_status": (), "sweep": (), "whoami": (), "principal": (),
     }.items():  # fmt: skip
         w.do(f"kms.{name}", *arguments)
     for name in ("list", "public_key", "verify", "tail", "follow"):
@@ -352,6 +352,7 @@ def opening(w: World) -> None:
     kms = (aio if w.loop else keystead).KMSService(w.folder / "app.db", master_key=w.new_key())
     w.search("vars of a closed service", repr(vars(kms)))
     w.faces |= {"kms": kms, "slots": kms.slots, "audit": kms.audit, "policies": kms.policies}
+    w.faces |= {"tokens": kms.tokens, "identities": kms.identities}
     w.do("kms.initialize")
     everything_refused(w)
 
@@ -391,7 +392,68 @@ def policies(w: World) -> None:
     w.do("policies.delete", w.text())
 
 
+def identities(w: World) -> None:
+    password, wrong = w.text(), w.text()
+    w.do("kms.whoami")
+    w.do("kms.principal")
+    w.do("identities.create_user", "ada", password)
+    for name, bad in (("ada", password), ("eve", password + LONE), (password, password), ("eve", w.data())):
+        w.do("identities.create_user", name, bad)
+    w.do("identities.set_password", "ada", password)
+    w.do("identities.set_password", "eve", password)
+    shown = [w.do(f"{face}.login", "password", name="ada", password=password) for face in ("kms", "store")]
+    for face in ("kms", "store"):
+        for given in (wrong, password + " ", password + LONE, w.data()):
+            w.do(f"{face}.login", "password", name="ada", password=given)
+        w.do(f"{face}.login", "password", name=w.text(), password=wrong)
+        w.do(f"{face}.login", w.text(), password=wrong)
+    shown.append(w.do("tokens.create", ["a"], name="x", uses=1))
+    w.do("tokens.create", [w.text()])
+    w.do("identities.create_role", "ci", secret_id_uses=1)
+    w.do("identities.create_role", "ci")
+    secret = w.do("identities.create_secret_id", "ci", uses=9)
+    w.do("identities.create_secret_id", "nowhere")
+    shown.append(secret)
+    texts = [w.canaries.remember(each.reveal()) for each in shown]
+    for each in shown:
+        w.search("what was given out", f"again {each!r} {each} {each.info}")
+    for text in (*texts, texts[0][:-1] + "x", w.text()):
+        for face in ("kms", "store"):
+            other = w.do(f"{face}.as_token", text)
+            if other is not None:
+                w.search("vars of a further service", f"again {vars(other)!r}")
+            w.do(f"{face}.login", "token", token=text)
+            w.do(f"{face}.login", "role", role_id=text, secret_id=text)
+        for name in ("lookup", "renew"):
+            w.do(f"tokens.{name}", text)
+            w.do(f"tokens.{name}_accessor", text)
+        w.do("tokens.revoke_accessor", text)
+        w.do("tokens.list", after=text)
+        w.do("identities.lookup_secret_id", "ci", text)
+        w.do("identities.lookup_secret_id_accessor", "ci", text)
+        w.do("identities.list_secret_ids", "ci", after=text)
+        w.do("identities.destroy_secret_id", "ci", text)
+    accessor = shown[0].accessor
+    for name in ("lookup_accessor", "renew_accessor", "revoke_accessor", "revoke_principal"):
+        w.do(f"tokens.{name}", accessor)
+    w.do("tokens.revoke", texts[1])
+    w.do("tokens.revoke", texts[1][:-1] + "y")
+    w.do("tokens.list")
+    w.do("identities.lookup_secret_id_accessor", "ci", secret.accessor)
+    w.do("identities.list_secret_ids", "ci")
+    w.do("identities.destroy_secret_id", "ci", secret.accessor)
+    for noun in ("user", "role"):
+        w.do(f"identities.list_{noun}s")
+        w.do(f"identities.list_{noun}s", limit=0)
+        for name in ("ada", "ci", wrong):
+            for verb in ("read", "change", "delete"):
+                w.do(f"identities.{verb}_{noun}", name)
+    w.do("kms.revoke_session", w.do("kms.session_id"))
+    w.do("kms.whoami")
+    w.do("tokens.revoke_principal", "user:ada")
+
+
 SCENES = [
     data, streams, stored_secrets, edited_rows, data_keys, slots_and_sessions, closed, backups, manager, configuration,
-    opening, audit, policies,
+    opening, audit, policies, identities,
 ]  # fmt: skip

@@ -20,8 +20,8 @@ from tests.leaks.scenes import READER
 from keystead.cli.program import cli
 
 # What they print, or put into a file, is a secret on purpose.
-PLAIN = {"get", "decrypt", "generate-master-key", "slots add", "run"}
-KEPT_IN = ("back", "app.env", "master.key", "second.key", "kit.txt", "words", "plain")
+PLAIN = {"get", "decrypt", "generate-master-key", "slots add", "run", "token create", "role secret-id", "login"}
+KEPT_IN = ("back", "app.env", "master.key", "second.key", "kit.txt", "words", "plain", "token-")
 WRITES = "write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,execve,openat,mkdir,rename,renameat,renameat2,symlink"
 _CALL = re.compile(rb"^(?:\d+ +)?(\w+)\((?:(\d+)<([^>]*)>)?")
 _STRING = re.compile(rb'"((?:\\x[0-9a-f]{2})*)"')
@@ -226,6 +226,51 @@ def policies(ks: Calls) -> None:
     ks("policy", "remove", "reader", "--yes", code=3)
 
 
+def identities(ks: Calls) -> None:
+    state, password = {"XDG_STATE_HOME": str(ks.folder / "state")}, ks.canaries.text()
+    ks.file("keystead.toml", "password_iterations = 2\npassword_lanes = 1\npassword_memory_kib = 19456\n")
+    ks("user", "create", "ada", input=password)
+    for name, given, code in (("ada", password, 6), ("Ada", password, 2), ("bob", password.encode() + b"\xff", 2)):
+        ks("user", "create", name, input=given, code=code)
+    ks("user", "passwd", "ada", input=password)
+    ks("user", "passwd", "eve", input=ks.canaries.text(), code=3)
+    ks("user", "list")
+    ks("login", "ada", input=ks.canaries.text(), code=4, **state)
+    ks("login", "ada", password, code=2, **state)
+    ks.canaries.remember(ks("login", "ada", "--print", input=password, **state).strip())
+    ks("login", "ada", input=password, **state)
+    ks.canaries.remember(next((ks.folder / "state/keystead").iterdir()).read_text().strip())
+    ks("whoami", "--json", **state)
+    for words in (("user", "list"), ("role", "list"), ("token", "list"), ("list",)):
+        ks(*words, code=4, **state)
+    ks("token", "lookup", **state)
+    ks("token", "renew", **state)
+    ks("logout", **state)
+    ks("logout", KMS_MASTER_KEY_FILE="nowhere", code=5, **state)
+    token = ks.canaries.remember(ks("token", "create", "--name", "x").strip())
+    ks("token", "create", "--name", ks.canaries.text(), code=2)
+    for verb in ("lookup", "renew", "revoke"):
+        ks("token", verb, token, code=2)
+    ks("whoami", KEYSTEAD_TOKEN=token[:-1], code=4)
+    ks("whoami", KEYSTEAD_TOKEN=token)
+    ks("login", "--method", "token", input=token[:-1], code=4, **state)
+    ks("token", "list", "--json")
+    ks("token", "revoke", "-", input=token)
+    ks("whoami", KEYSTEAD_TOKEN=token, code=4)
+    role = ks("role", "create", "ci").strip()
+    ks("role", "create", "ci", code=6)
+    secret = ks.canaries.remember(ks("role", "secret-id", "ci").strip())
+    ks("role", "secret-id", "nowhere", code=3)
+    ks("login", "--method", "role", role, input=secret[:-1], code=4, **state)
+    ks("role", "secret-ids", "ci", "--json")
+    ks("role", "secret-ids", "ci", "--destroy", secret, code=2)
+    ks("role", "list", "--json")
+    ks("role", "remove", "ci", "--yes")
+    ks("role", "remove", "ci", "--yes", code=3)
+    ks("user", "remove", "ada", "--yes")
+    ks("user", "remove", "ada", "--yes", code=3)
+
+
 def older_store(ks: Calls) -> None:
     store = ks.folder / ".keystead/keystead.db"
     with closing(sqlite3.connect(store)) as database:
@@ -241,7 +286,7 @@ def older_store(ks: Calls) -> None:
     ks("audit", "accept-rollback", "--yes", KMS_MASTER_KEY_FILE="nowhere", code=None)
 
 
-SCENES = [secrets, environment_file, data, keys_and_slots, backups, policies, the_rest, older_store]
+SCENES = [secrets, environment_file, data, keys_and_slots, backups, policies, the_rest, identities, older_store]
 
 
 def run_all(folder: Path, tracer: list[str]) -> Calls:
@@ -284,7 +329,7 @@ def test_no_command_lets_a_secret_out_whether_it_succeeds_or_fails(tmp_path: Pat
     tracer = ["strace", "-f", "-qq", "-y", "-xx", "-s", "200000", "-e", f"trace={WRITES}", "-o", str(log)]
     (tmp_path / "app").mkdir()
     ks = run_all(tmp_path / "app", [] if untraced else tracer)
-    kept = {path for path in ks.folder.rglob("*") if path.name in {*KEPT_IN, "first.key"}}
+    kept = {path for path in ks.folder.rglob("*") if path.name in {*KEPT_IN, "first.key"} or path.name[:6] == "token-"}
     for where, content in told_by_files(ks.folder, kept):
         ks.search(where, content)
     if not untraced:

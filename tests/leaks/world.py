@@ -19,7 +19,7 @@ from keystead import aio
 from keystead.audit.record import Event
 from keystead.node.settings import Settings
 
-QUIET = Settings(sweep_interval_ms=10**12)
+QUIET = Settings(sweep_interval_ms=10**12, password_iterations=2, password_lanes=1, password_memory_kib=19_456)
 FACES = {
     "store": "Connection",
     "kms": "KMSService",
@@ -28,6 +28,8 @@ FACES = {
     "slots": "SlotOperations",
     "audit": "AuditOperations",
     "policies": "PolicyOperations",
+    "tokens": "TokenOperations",
+    "identities": "IdentityOperations",
 }
 # What these answer is the plaintext itself.
 PLAINTEXT = {"kms.decrypt", "kms.decrypt_many", "kms.decrypt_data"}
@@ -88,7 +90,7 @@ class World:
         if store is not None:
             kms = store.kms
             self.faces |= {"store": store, "kms": kms, "secrets": store.secrets, "slots": kms.slots, "audit": kms.audit}
-            self.faces["policies"] = kms.policies
+            self.faces |= {"policies": kms.policies, "tokens": kms.tokens, "identities": kms.identities}
             self.attempt("kms.on_event", lambda: kms.on_event(list(Event), lambda facts: self.look("an event", facts)))
             for face in (store, kms, store.secrets):
                 self.search(f"vars of {type(face).__name__}", repr(vars(face)))

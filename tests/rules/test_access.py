@@ -111,8 +111,8 @@ def without_policies() -> Policy:
 
 @pytest.mark.parametrize("action", list(Action))
 def test_the_owner_and_the_node_may_do_all_and_nobody_else_anything(action: Action) -> None:
-    policy = without_policies()
-    for principal, allowed in ((ADA, True), (SCHEDULER, True), (Principal("user", "ada"), False)):
+    policy, anybodys = without_policies(), action is Action.LOGIN_ATTEMPT
+    for principal, allowed in ((ADA, True), (SCHEDULER, True), (Principal("user", "ada"), anybodys)):
         assert policy.decide(Session.start(principal, NOW), action, "secret/A", None).allowed is allowed
 
 

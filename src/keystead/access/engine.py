@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from keystead.access.asked import Asked, Source
-from keystead.access.policy import Decision
+from keystead.access.policy import Decision, needs_no_statement
 from keystead.clock import Clock
 from keystead.gate import Facts, Session
 
@@ -70,6 +70,9 @@ class PolicyEngine:
         owner = _OWNERS.get(session.principal.kind)
         if owner is not None:
             return owner
+        own = needs_no_statement(session, action, resource)
+        if own is not None:
+            return own
         # Whatever changes from here on puts other dictionaries in the place of these.
         keeping, held = self._kept, self._held
         found = held.get(session)

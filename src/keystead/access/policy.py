@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from keystead.gate import Session
+
 
 class Action(StrEnum):
     """Everything that the gate can be asked for, as noun and verb."""
@@ -71,6 +73,24 @@ class Action(StrEnum):
     POLICY_LIST = "policy:list"
     POLICY_DELETE = "policy:delete"
     POLICY_TEST = "policy:test"
+    LOGIN_ATTEMPT = "login:attempt"
+    TOKEN_CREATE = "token:create"
+    TOKEN_READ = "token:read"
+    TOKEN_RENEW = "token:renew"
+    TOKEN_REVOKE = "token:revoke"
+    TOKEN_LIST = "token:list"
+    USER_READ = "user:read"
+    USER_WRITE = "user:write"
+    USER_LIST = "user:list"
+    USER_DELETE = "user:delete"
+    ROLE_READ = "role:read"
+    ROLE_WRITE = "role:write"
+    ROLE_LIST = "role:list"
+    ROLE_DELETE = "role:delete"
+    SECRET_ID_CREATE = "secret-id:create"
+    SECRET_ID_READ = "secret-id:read"
+    SECRET_ID_LIST = "secret-id:list"
+    SECRET_ID_DESTROY = "secret-id:destroy"
 
 
 class Decision(NamedTuple):
@@ -85,3 +105,17 @@ class Decision(NamedTuple):
     reason_class: str = ""
     visible: bool = True
     volatile: bool = False
+
+
+_OF_ONES_OWN = frozenset({Action.TOKEN_READ, Action.TOKEN_RENEW, Action.TOKEN_REVOKE})
+
+
+def needs_no_statement(session: Session, action: str, resource: str) -> Decision | None:
+    """Allowed without a policy: to show a credential, and to look at, renew and give up the access token that one acts
+    by. None for everything else."""
+    if action == Action.LOGIN_ATTEMPT:
+        return Decision(True, "anybody may try to log in", "login")
+    accessor = session.authentication.accessor
+    if accessor and action in _OF_ONES_OWN and resource == f"token/{accessor}":
+        return Decision(True, "it is the session's own access token", "own-token")
+    return None

@@ -17,7 +17,8 @@ class Authentication(NamedTuple):
 
     `method` is `local` for who opened the store by its master key, else the auth method; `policies` names what is
     attached; `source` is the address the caller came from, "" where there is none; `mfa_ms` is when a second factor was
-    last shown; `accessor` names the access token, "" without one; `expires_ms` is when all of it ends.
+    last shown; `accessor` names the access token, "" without one; `expires_ms` is when all of it ends; `limited`: the
+    access token has a number of uses, and each entry to the gate takes one.
     """
 
     method: str = "local"
@@ -26,6 +27,7 @@ class Authentication(NamedTuple):
     mfa_ms: int | None = None
     accessor: str = ""
     expires_ms: int | None = None
+    limited: bool = False
 
 
 class Session:
@@ -83,6 +85,10 @@ class Session:
     def expires_ms(self) -> int | None:
         """When the session ends by itself, in ms since the epoch; None: it does not."""
         return self._authentication.expires_ms
+
+    def expire_at(self, expires_ms: int) -> None:
+        """The access token that the session was opened with ends at another time now, since it was renewed."""
+        self._authentication = self._authentication._replace(expires_ms=expires_ms)
 
     def end(self) -> None:
         """From now on the session can do nothing; ending it again changes nothing."""

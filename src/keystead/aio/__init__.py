@@ -10,6 +10,7 @@ Cancelling such a call ends the waiting; what was begun is finished.
 
 from keystead.aio.config_loader import ConfigLoader
 from keystead.aio.connection import Connection, connect
+from keystead.aio.identity_operations import IdentityOperations, TokenOperations
 from keystead.aio.key_operations import SlotOperations
 from keystead.aio.kms import AuditOperations, KMSService
 from keystead.aio.policy_operations import PolicyOperations
@@ -19,9 +20,11 @@ __all__ = [
     "AuditOperations",
     "ConfigLoader",
     "Connection",
+    "IdentityOperations",
     "KMSService",
     "PolicyOperations",
     "SecretsManager",
     "SlotOperations",
+    "TokenOperations",
     "connect",
 ]

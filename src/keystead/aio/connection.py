@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from keystead.aio.config_loader import ConfigLoader
 from keystead.aio.kms import KMSService
@@ -17,6 +17,9 @@ from keystead.node.settings import Settings
 from keystead.seal.credential import Credential
 from keystead.services import connection
 
+if TYPE_CHECKING:
+    from keystead.access.token_text import AccessToken
+
 T = TypeVar("T")
 
 
@@ -25,6 +28,7 @@ class Connection:
 
     def __init__(self, kms: KMSService, cache_ttl: float | timedelta | str = 300) -> None:
         self.kms = kms
+        self._cache_ttl = cache_ttl
         self.secrets = SecretsManager(kms, cache_ttl)
         self._sync = connection.Connection(kms._sync, cache_ttl)
         self._sync.secrets = self.secrets._sync
@@ -45,6 +49,14 @@ class Connection:
         """The loaded instance of a schema; `sources` are the keyword arguments of `config_loader`."""
         loaded: T = await self.config_loader(schema, **sources).load(self.secrets)
         return loaded
+
+    async def login(self, method: str, *, source: str | None = None, **credentials: Any) -> AccessToken:
+        """An access token for whoever these credentials prove."""
+        return await self.kms.login(method, source=source, **credentials)
+
+    async def as_token(self, token: str | AccessToken, *, source: str | None = None, binding: str = "") -> Connection:
+        """The services on this store for whoever shows an access token. Closing them ends that session."""
+        return Connection(await self.kms.as_token(token, source=source, binding=binding), self._cache_ttl)
 
     async def close(self) -> None:
         """Close the services and the store. Closing again changes nothing."""

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from keystead.aio.data_operations import DataOperations
+from keystead.aio.identity_operations import IdentityOperations, TokenOperations
 from keystead.aio.key_operations import KeyOperations, SlotOperations
 from keystead.aio.policy_operations import PolicyOperations
 from keystead.aio.secret_operations import SecretOperations
@@ -22,10 +23,12 @@ from keystead.services import audit_operations, kms
 from keystead.services.status import Status
 
 if TYPE_CHECKING:
+    from keystead.access.token_text import AccessToken
     from keystead.aio.named_keys import NamedKeyOperations
     from keystead.audit.reader import LogEntry
     from keystead.audit.report import Report
     from keystead.node.backup import BackupReport
+    from keystead.services.login import WhoAmI
 
 
 class AuditOperations:
@@ -94,6 +97,8 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self.slots = SlotOperations(sync.slots)
         self.audit = AuditOperations(sync.audit)
         self.policies = PolicyOperations(sync.policies)
+        self.tokens = TokenOperations(sync.tokens)
+        self.identities = IdentityOperations(sync.identities)
         return self
 
     @cached_property
@@ -107,6 +112,19 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
     def on(cls, node: Node, *, principal: str | None = None) -> Self:
         """A service on a node that is open already; closing the service leaves the node open."""
         return cls.__new__(cls)._over(kms.KMSService.on(node, principal=principal))
+
+    async def as_token(self, token: str | AccessToken, *, source: str | None = None, binding: str = "") -> Self:
+        """A further service on this store, whose session acts by an access token; closing it ends that session."""
+        sync = await to_thread(self._sync.as_token, token, source=source, binding=binding)
+        return type(self).__new__(type(self))._over(sync)
+
+    async def login(self, method: str, *, source: str | None = None, **credentials: Any) -> AccessToken:
+        """An access token for whoever these credentials prove; `as_token` acts by it."""
+        return await to_thread(self._sync.login, method, source=source, **credentials)
+
+    async def whoami(self) -> WhoAmI:
+        """Who acts by this service's session."""
+        return await to_thread(self._sync.whoami)
 
     async def initialize(self) -> Self:
         """Open the store and a session on it. A second call changes nothing."""
@@ -127,6 +145,11 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
     def session_id(self) -> str:
         """The id of this service's session."""
         return self._sync.session_id
+
+    @property
+    def principal(self) -> str:
+        """Who acts by this service's session, such as `local:ada` or `user:ada`."""
+        return self._sync.principal
 
     async def own_credential(self) -> dict[str, Credential]:
         """The slot by which this service opened its store, and its credential, looked for again: for `rekey`."""

@@ -34,6 +34,12 @@ HOMES: Final[Mapping[str, str]] = MappingProxyType(
         "audit": "audit:audit",
         "sessions": "sessions:sessions",
         "policy": "policy:policy",
+        "login": "login:login",
+        "logout": "login:logout",
+        "whoami": "login:whoami",
+        "token": "tokens:token",
+        "user": "accounts:user",
+        "role": "accounts:role",
         "status": "status:status",
         "version": "status:version",
     }

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from keystead.cli import entry, output
+from keystead.errors import AuthenticationFailed
 
 if TYPE_CHECKING:
+    from keystead.cli.kept_token import KeptToken
     from keystead.services.connection import Connection
     from keystead.services.kms import KMSService
     from keystead.services.paging import Page
@@ -30,10 +32,24 @@ class Context:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    acting: str = ""
+    """Who acts by an access token; "" for the owner."""
 
     @contextmanager
     def kms(self, *, accept_rollback: bool = False) -> Iterator[KMSService]:
-        """The store's KMSService, open for this block."""
+        """The store's KMSService, open for this block: of who logged in, else of the owner."""
+        with self.owner(accept_rollback=accept_rollback) as service:
+            token = self.given_token() or self.kept(service).read()
+            if token is None:
+                yield service
+                return
+            with self._acting(service, token) as acting:
+                self.acting = acting.principal
+                yield acting
+
+    @contextmanager
+    def owner(self, *, accept_rollback: bool = False) -> Iterator[KMSService]:
+        """The same of the owner, whoever logged in."""
         from keystead.services.kms import KMSService
 
         self.log()
@@ -41,6 +57,31 @@ class Context:
         with service:
             self._tell(service.notices)
             yield service
+
+    def _acting(self, service: KMSService, token: str) -> KMSService:
+        try:
+            return service.as_token(token)
+        except AuthenticationFailed as error:
+            where = "KEYSTEAD_TOKEN" if self.given_token() else "the last login"
+            error.message = f"the access token of {where} is not accepted"
+            error.hint = (
+                "unset it, or give another" if self.given_token() else "keystead login USER, or keystead logout"
+            )
+            raise
+
+    @staticmethod
+    def given_token() -> str | None:
+        """The access token in the environment, which goes before one that is kept."""
+        from keystead.node.settings import environment
+
+        return environment().get("KEYSTEAD_TOKEN", "").strip() or None
+
+    @staticmethod
+    def kept(service: KMSService) -> KeptToken:
+        """Where the access token for this store is kept."""
+        from keystead.cli.kept_token import KeptToken
+
+        return KeptToken(service.node.root.store_id.hex())
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:

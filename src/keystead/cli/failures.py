@@ -40,11 +40,13 @@ def exit_code(error: Exception) -> int:
     return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
 
 
-def rendered(error: errors.KeysteadError, *, as_json: bool) -> str:
-    """What happened, why, what next, and the code; never a value."""
+def rendered(error: errors.KeysteadError, *, as_json: bool, acting: str = "") -> str:
+    """What happened, why, what next, the code, and who acted by an access token; never a value."""
     fields = {"why": error.why, "next": error.hint, "code": error.code}
     if isinstance(error, errors.OutcomeUnknown):
         fields["operation"] = error.operation_id
+    if acting:
+        fields["as"] = acting
     if as_json:
         return json.dumps({"schema": "keystead.error/1", "error": error.message, **fields}, indent=2)
     lines = [f"error: {error.message}"]

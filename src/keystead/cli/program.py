@@ -96,7 +96,7 @@ def _invoke(context: Context, arguments: list[str]) -> int:
 
 
 def _tell(context: Context, error: KeysteadError) -> None:
-    text = rendered(error, as_json=context.json)
+    text = rendered(error, as_json=context.json, acting=context.acting)
     if not context.json:
         text = text.replace("error:", output.emphasis("error:", sys.stderr, fg="red", bold=True), 1)
     output.talk(text)

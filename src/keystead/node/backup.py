@@ -177,8 +177,15 @@ class _Snapshot:
                 SqliteBackups(connection).forget(self._id)
 
 
+_HOLDS_SOMETHING: Final = (
+    "SELECT EXISTS (SELECT 1 FROM secrets) OR EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM roles)"
+    " OR EXISTS (SELECT 1 FROM access_tokens)"
+)
+
+
 def require_empty(node: Node) -> None:
-    """Return if a store has never held a secret nor encrypted anything, which a restore would make unreadable.
+    """Return if a store has never held a secret, nor encrypted anything, which a restore would make unreadable, and
+    holds no identity, which it would remove.
 
     Raises:
         StoreExists: it has.
@@ -187,7 +194,7 @@ def require_empty(node: Node) -> None:
     where = node.store.path.absolute()
     with node.store.translated():
         connection = node.store.read()
-        if connection.execute("SELECT count(*) FROM secrets").fetchone()[0]:
+        if connection.execute(_HOLDS_SOMETHING).fetchone()[0]:
             raise StoreExists(f"the store {where} is not empty", hint=hint)
     used = any(record.reserved for record in SqliteDataKeys(connection).all())
     if used or any(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from keystead.keys.lifecycle import KeyState
 from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
+from keystead.storage.ended import KEPT_ENDED_MS, anything_ended
 from keystead.storage.named_keys import SqliteNamedKeys
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def maintain(node: Node) -> None:
     node.sweeper.sweep(node.system)
     if SqliteNamedKeys(node.store.read()).due(node.clock.now_ms()) and node.clock.ahead_ms() <= DEFAULT_JUMP_LIMIT_MS:
         node.named.manager.maintain(node.system)
+    if anything_ended(node.store.read(), node.clock.now_ms() - KEPT_ENDED_MS):
+        node.identities.sweep(node.system)
     records = node.ring.stored()
     for record in records:
         if record.state is KeyState.ACTIVE:

@@ -28,7 +28,7 @@ from keystead.node.policies import make_gate, policy_engine
 from keystead.node.recorder import Recorder, node_name
 from keystead.node.rollback import require_not_put_back
 from keystead.node.root import RootHolder
-from keystead.node.sessions import close_session, open_session
+from keystead.node.sessions import close_session, identities_of, open_session, see_sessions
 from keystead.node.settings import Settings
 from keystead.node.shredding import ShredKeyFolder
 from keystead.node.ticker import Ticker
@@ -42,7 +42,7 @@ from keystead.storage.audit import AuditRows, StoreAudit
 from keystead.storage.data_keys import SqliteDataKeys
 from keystead.storage.secrets import SqliteSecrets
 from keystead.storage.sqlite import SqliteStore
-from keystead.storage.store_row import SqliteRevocations, SqliteStoreRow, StoreRow
+from keystead.storage.store_row import SqliteStoreRow, StoreRow
 
 if TYPE_CHECKING:
     from keystead.node.named_keys import NamedKeys
@@ -283,9 +283,7 @@ class Node:
             return until
 
     def _see_changes(self, keys_generation: int) -> None:
-        live = [session.id for session in list(self.sessions.values()) if not session.ended]
-        for session_id in SqliteRevocations(self.store.read()).among(live) if live else ():
-            self.sessions[session_id].end()
+        see_sessions(self)
         self._see_keys(keys_generation)
 
     def _see_keys(self, keys_generation: int) -> None:
@@ -343,6 +341,7 @@ class Node:
 
     open_session = open_session
     close_session = close_session
+    identities = cached_property(identities_of)
 
     def end_session(self, session_id: str) -> None:
         """End a session of this process, if it is one."""

@@ -38,6 +38,7 @@ from keystead.seal.providers.recovery import RecoveryKit
 from keystead.seal.slots import open_any
 from keystead.seal.sources import FoundCredential, find_credential
 from keystead.storage.audit import StoreAudit
+from keystead.storage.ended import KEPT_ENDED_MS, anything_ended
 from keystead.storage.named_keys import SqliteNamedKeys
 from keystead.storage.schema import migrate
 from keystead.storage.sqlite import SqliteStore
@@ -220,7 +221,9 @@ def _is_something_due(node: Node) -> bool:
         record.state is KeyState.SCRUBBING or node.data_keys.describe(record).rotation_due
         for record in node.ring.records()
     )
-    return due or node.sweeper.is_due() or bool(SqliteNamedKeys(node.store.read()).due(node.clock.now_ms()))
+    now, read = node.clock.now_ms(), node.store.read()
+    named = SqliteNamedKeys(read).due(now)
+    return due or node.sweeper.is_due() or bool(named) or anything_ended(read, now - KEPT_ENDED_MS)
 
 
 def _record_failed_start(journal: Journal, clock: Clock, error: KeysteadError, how: Opening) -> None:

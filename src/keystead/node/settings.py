@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
 from keystead.clock import parse_duration
@@ -15,6 +16,9 @@ from keystead.node.location import Location
 FILE: Final = "keystead.toml"
 DEFAULT_IMPORT_NAMES: Final = ("JWT_SECRET", "MONGODB_URI", "REDIS_URL", "ENCRYPTION_MASTER_KEY")
 _DAY_MS: Final = 86_400_000
+_COUNTS: Final[Mapping[str, int]] = MappingProxyType(
+    {"login_failures": 1_000, "password_iterations": 16, "password_lanes": 16, "password_memory_kib": 1_048_576}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,10 @@ class Settings:
     other processes' changes may be; 0 asks the store each time. `stale_grace_ms`: how long cached values are served
     while the store is busy. `audit_fsync`: `os`, or `group` to wait for the disk at each record. `record_each_use`:
     a record for each cached read and use of a data key in the place of counts. `import_names`: what
-    `SecretsManager.initialize` imports.
+    `SecretsManager.initialize` imports. `token_ttl_ms`: how long an access token lives where nothing else is said;
+    `token_max_ttl_ms`: how long one that is not periodic lives at most, with all renewals. `login_failures` within
+    `login_window_ms` lock a name for `login_lock_ms`. `password_iterations`, `password_lanes`, `password_memory_kib`:
+    the cost of Argon2id for passwords that are set from now on.
     """
 
     data_key_max_age_ms: int = 90 * _DAY_MS
@@ -38,6 +45,14 @@ class Settings:
     audit_fsync: Literal["os", "group"] = "os"
     record_each_use: bool = False
     import_names: tuple[str, ...] = DEFAULT_IMPORT_NAMES
+    token_ttl_ms: int = 8 * 3_600_000
+    token_max_ttl_ms: int = 32 * _DAY_MS
+    login_failures: int = 5
+    login_window_ms: int = 900_000
+    login_lock_ms: int = 900_000
+    password_iterations: int = 3
+    password_lanes: int = 4
+    password_memory_kib: int = 65_536
 
     @classmethod
     def of(cls, **settings: Any) -> Self:
@@ -96,7 +111,12 @@ def _changes(table: Mapping[str, Any], refusal: str) -> dict[str, Any]:
 
 def _converted(field: str, name: str, value: Any) -> Any:
     if field.endswith("_ms"):
-        return parse_duration(value, what=name, allow_zero=True)
+        # A token that lived for no time, or a lock of none, would be no setting but a mistake.
+        return parse_duration(value, what=name, allow_zero=not name.startswith(("token_", "login_")))
+    if field in _COUNTS:
+        if type(value) is not int or not 1 <= value <= _COUNTS[field]:
+            raise UsageError(f"must be a whole number from 1 to {_COUNTS[field]}")
+        return value
     if field == "import_names":
         if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
             raise UsageError("must be a list of names")

@@ -21,6 +21,16 @@ def head_mac_key(root: KeyMaterial) -> KeyMaterial:
     return KeyMaterial(_derive(root, "keystead/root/mac"))
 
 
+def identity_hash_key(integrity: KeyMaterial) -> bytes:
+    """The key of the hashes that the store keeps of access tokens, secret ids and passwords."""
+    return _derive(integrity, "keystead/identity/hash")
+
+
+def identity_mac_key(integrity: KeyMaterial) -> bytes:
+    """The MAC key of the rows of access tokens, users, roles and secret ids."""
+    return _derive(integrity, "keystead/identity/mac")
+
+
 def audit_mac_key(root: KeyMaterial) -> bytes:
     """The MAC key of audit checkpoints and of the heads that the store keeps."""
     return _derive(root, "keystead/audit/mac")

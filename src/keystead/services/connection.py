@@ -16,6 +16,7 @@ from keystead.services.secrets_manager import SecretsManager
 from keystead.services.session_face import record_configuration
 
 if TYPE_CHECKING:
+    from keystead.access.token_text import AccessToken
     from keystead.services.config_loader import ConfigLoader
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class Connection:
 
     def __init__(self, kms: KMSService, cache_ttl: float | timedelta | str = 300) -> None:
         self.kms = kms
+        self._cache_ttl = cache_ttl
         self.secrets = SecretsManager(kms, cache_ttl)
 
     def config_loader(
@@ -52,6 +54,23 @@ class Connection:
         """
         loaded: T = self.config_loader(schema, **sources).load(self.secrets)
         return loaded
+
+    def login(self, method: str, *, source: str | None = None, **credentials: Any) -> AccessToken:
+        """An access token for whoever these credentials prove: as `KMSService.login`.
+
+        Raises:
+            UsageError, AuthenticationFailed, LockedOut.
+        """
+        return self.kms.login(method, source=source, **credentials)
+
+    def as_token(self, token: str | AccessToken, *, source: str | None = None, binding: str = "") -> Connection:
+        """The services on this store for whoever shows an access token: as `KMSService.as_token`. Closing them ends
+        that session, and leaves the store open.
+
+        Raises:
+            AuthenticationFailed, UsageError.
+        """
+        return Connection(self.kms.as_token(token, source=source, binding=binding), self._cache_ttl)
 
     def close(self) -> None:
         """Close the services and the store. Closing again changes nothing."""

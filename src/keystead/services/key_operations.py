@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A session of this process. `started_ms` is ms since the epoch; `operations` counts its audit records' uses."""
+    """A session of this process. Times are ms since the epoch; `operations` counts its audit records' uses.
+
+    `method` is how its principal proved who it is; `accessor` names the access token that it acts by, "" for none.
+    """
 
     id: str
     principal: str
     started_ms: int
     ended: bool
     operations: int
+    method: str
+    accessor: str
+    expires_ms: int | None
 
 
 class SlotOperations:
@@ -142,6 +148,9 @@ class KeyOperations(SessionFace):
                     session.started_ms,
                     session.ended,
                     node.operations(session.id),
+                    session.authentication.method,
+                    session.authentication.accessor,
+                    session.expires_ms,
                 )
                 for session in list(node.sessions.values())
             ]

@@ -18,17 +18,21 @@ from keystead.node.settings import Settings
 from keystead.seal.credential import Credential
 from keystead.services.audit_operations import AuditOperations
 from keystead.services.data_operations import DataOperations
+from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.key_operations import KeyOperations, SlotOperations
+from keystead.services.login import LoginOperations
 from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secret_operations import SecretOperations
 from keystead.services.status import Status, read_status
 
 if TYPE_CHECKING:
+    from keystead.access.session import Session
+    from keystead.access.token_text import AccessToken
     from keystead.node.backup import BackupReport
     from keystead.services.named_keys import NamedKeyOperations
 
 
-class KMSService(DataOperations, SecretOperations, KeyOperations):
+class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperations):
     """The key management service on one store, bound to one session.
 
     `url` is `sqlite:///path`, a path, or None to look for `.keystead/` here and upwards. `master_key` is base64 text or
@@ -58,6 +62,8 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self.slots = SlotOperations(self)
         self.audit = AuditOperations(self)
         self.policies = PolicyOperations(self)
+        self.tokens = TokenOperations(self)
+        self.identities = IdentityOperations(self)
 
     @classmethod
     def on(cls, node: Node, *, principal: str | None = None) -> Self:
@@ -65,6 +71,24 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         service = cls(principal=principal)
         service._owns_node = False
         service._bind(node)
+        return service
+
+    def as_token(self, token: str | AccessToken, *, source: str | None = None, binding: str = "") -> Self:
+        """A further service on this store, whose session acts by an access token; closing it ends that session.
+
+        `source` is the address that the caller comes from, `binding` what a token is bound to, such as a fingerprint.
+
+        Raises:
+            AuthenticationFailed: it is no access token of this store, has ended, or may not be used from there.
+            UsageError: a source that is no address.
+        """
+        from keystead.access.token_text import AccessToken  # noqa: PLC0415 - a rare call; opening does not pay for it
+        from keystead.access.words import source_text  # noqa: PLC0415 - the same
+
+        text, node = token.reveal() if isinstance(token, AccessToken) else token, self._node
+        service = type(self)()
+        service._owns_node, service._how = False, self._how
+        service._bind(node, node.identities.open_session(self._session, text, source_text(source), binding))
         return service
 
     def initialize(self) -> Self:
@@ -87,8 +111,8 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
             node.close()
             raise
 
-    def _bind(self, node: Node) -> None:
-        self._bound = node.open_session(self._principal)
+    def _bind(self, node: Node, session: Session | None = None) -> None:
+        self._bound = session or node.open_session(self._principal)
         self._opened = node
         self._use = node.data_use(self._bound, self.__dict__)
 
@@ -113,6 +137,11 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
     def session_id(self) -> str:
         """The id of this service's session."""
         return self._session.id
+
+    @property
+    def principal(self) -> str:
+        """Who acts by this service's session, such as `local:ada` or `user:ada`."""
+        return str(self._session.principal)
 
     def on_event(self, names: str | Iterable[str], callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Call back after the audit record of one of these events was written; what ends that again.

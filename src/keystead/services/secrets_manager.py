@@ -140,7 +140,9 @@ class SecretsManager:
 
     def _read(self, reference: Reference) -> SecretValue:
         check_selector(reference.version, reference.label)
-        node = self._watch()
+        node, session = self._watch(), self.kms._session
+        if session.authentication.limited:  # the cache is a second entry to the gate, and each takes a use
+            return node.reader.get(session, reference.name, reference.version, reference.label).value
         known = self._admitted(node, reference.name)
         key: Key = (reference.name, reference.version, reference.label)
         kept = node.cache.get(key)

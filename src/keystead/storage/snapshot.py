@@ -31,6 +31,11 @@ _TABLES: Final = (
     "backups",
     "backup_keys",
     "policies",
+    "access_tokens",
+    "users",
+    "login_failures",
+    "roles",
+    "secret_ids",
 )
 
 

@@ -1,0 +1,82 @@
+"""How rows of identities are bound to one store, and how what somebody shows is kept: only as keyed hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
+
+from keystead.crypto.aad import bind
+from keystead.crypto.mac import MacKey, same
+from keystead.crypto.material import random_bytes
+from keystead.errors import IntegrityError
+
+
+class BoundRow(Protocol):
+    """A row whose last two fields are its epoch and its MAC; `bound_as` is what kind of row it is."""
+
+    @property
+    def bound_as(self) -> str:
+        """What kind of row it is."""
+
+    @property
+    def epoch(self) -> int:
+        """How often it was changed."""
+
+    @property
+    def mac(self) -> bytes:
+        """What binds all other fields to the store."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def _replace(self, *, epoch: int = ..., mac: bytes = ...) -> Any: ...
+
+
+R = TypeVar("R", bound=BoundRow)
+
+
+class IdentityBinder:
+    """Hashes credentials and binds rows, by two keys that the database does not hold."""
+
+    def __init__(self, store_id: bytes, hash_key: bytes, mac_key: bytes) -> None:
+        self._store = store_id
+        self._hash = MacKey(hash_key)
+        self._mac = MacKey(mac_key)
+
+    def hashed(self, purpose: str, *parts: bytes | str) -> bytes:
+        """What is kept of a credential: a keyed hash, which the database alone does not allow to probe."""
+        return self._hash.mac(bind(purpose, self._store, *parts))
+
+    def sealed(self, row: R, **changes: Any) -> R:
+        """The row with changes, its epoch raised and its MAC made anew."""
+        replace: Any = row._replace
+        changed = replace(epoch=row.epoch + 1, **changes)
+        sealed: R = changed._replace(mac=self._row_mac(changed))
+        return sealed
+
+    def is_authentic(self, row: BoundRow) -> bool:
+        """Whether keystead wrote the row for this store."""
+        try:
+            return same(self._row_mac(row), row.mac)
+        except (TypeError, AttributeError):  # columns of other types than keystead writes
+            return False
+
+    def check(self, row: R, what: str) -> R:
+        """The row, if keystead wrote it for this store; `what` names it.
+
+        Raises:
+            IntegrityError: it was edited, swapped, copied or damaged.
+        """
+        if not self.is_authentic(row):
+            raise IntegrityError(
+                f"the record of {what} is not what keystead wrote",
+                hint="remove it and make it anew; the log tells who made and changed it",
+            )
+        return row
+
+    def _row_mac(self, row: BoundRow) -> bytes:
+        *fields, _ = row
+        return self._mac.mac(bind(row.bound_as, self._store, *fields))
+
+
+def new_accessor() -> str:
+    """What names a token or a secret id without being one: `acc_` and 32 hex digits."""
+    return f"acc_{random_bytes(16).hex()}"

@@ -1,0 +1,102 @@
+"""The access token that a person logged in with: in the system's keyring where there is one, else in a private file.
+
+One for each store, by the store's id. A file says which of both it is, so that a command without a token need not ask
+the keyring, which is slow.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from keystead.errors import FileUnavailable
+
+_SERVICE: Final = "keystead"
+_IN_KEYRING: Final = b"keyring\n"
+_LIMIT: Final = 256
+_GOOD_ENOUGH: Final = 1
+"""The priority from which the package keyring recommends a backend; those below keep plain files."""
+
+
+class KeptToken:
+    """Where the token of one store is kept."""
+
+    def __init__(self, store_id: str) -> None:
+        self._store_id = store_id
+        self._path = _state_folder() / f"token-{store_id}"
+
+    def read(self) -> str | None:
+        """The token; None where nobody logged in.
+
+        Raises:
+            MasterKeyInvalid: others can read its file, or it is a symbolic link or another user's.
+        """
+        from keystead.seal.private_file import read_private
+
+        data = read_private(self._path, limit=_LIMIT)
+        if data is None:
+            return None
+        if data == _IN_KEYRING:
+            keyring = _keyring()
+            return None if keyring is None else keyring.get_password(_SERVICE, self._store_id)
+        return data.decode("ascii", "replace").strip()
+
+    def write(self, token: str) -> str:
+        """Keep a token in the place of the one before; where it is, in words.
+
+        Raises:
+            FileUnavailable: it cannot be written.
+        """
+        from keystead.seal.private_file import write_private
+
+        kept = self._put_into_keyring(token)
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._path.unlink(missing_ok=True)
+            write_private(self._path, _IN_KEYRING if kept else token.encode() + b"\n")
+        except OSError as error:
+            raise FileUnavailable(
+                f"cannot keep the access token in {self._path}",
+                why=error.strerror or "",
+                hint="set XDG_STATE_HOME to a folder that can be written, or give it in KEYSTEAD_TOKEN",
+            ) from None
+        return "the keyring" if kept else str(self._path)
+
+    def forget(self) -> None:
+        """Keep none any more."""
+        with suppress(OSError):
+            if self._path.read_bytes() == _IN_KEYRING and (keyring := _keyring()) is not None:
+                with suppress(Exception):  # a keyring raises what its backend does
+                    keyring.delete_password(_SERVICE, self._store_id)
+        self._path.unlink(missing_ok=True)
+
+    def _put_into_keyring(self, token: str) -> bool:
+        keyring = _keyring()
+        if keyring is None:
+            return False
+        try:
+            keyring.set_password(_SERVICE, self._store_id, token)
+            return bool(keyring.get_password(_SERVICE, self._store_id) == token)
+        except Exception:
+            # A keyring raises what its backend does, such as one that is locked; the file serves.
+            return False
+
+
+def _keyring() -> Any | None:
+    """The package, where it is installed and has a backend that is more than a plain file."""
+    try:
+        keyring = import_module("keyring")
+        return keyring if keyring.get_keyring().priority >= _GOOD_ENOUGH else None
+    except Exception:
+        # Without a desktop session many a backend fails as it is looked for.
+        return None
+
+
+def _state_folder() -> Path:
+    from keystead.node.settings import environment
+
+    told = environment().get("XDG_STATE_HOME", "")
+    return (Path(told) if os.path.isabs(told) else Path.home() / ".local" / "state") / "keystead"  # noqa: PTH117 - of a text that may be empty

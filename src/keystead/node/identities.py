@@ -1,0 +1,91 @@
+"""The identities of an open store, put together: access tokens, logins, users and roles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keystead.access.accounts import LockRules
+from keystead.access.binding import IdentityBinder
+from keystead.access.directory import Directory
+from keystead.access.logins import LoginMethod, Logins
+from keystead.access.passwords import PasswordMethod, Passwords
+from keystead.access.register import TokenRegister, authentication_of
+from keystead.access.role_login import RoleMethod
+from keystead.access.session import Session
+from keystead.access.tokens import TokenLimits
+from keystead.crypto.kdf import Argon2Parameters
+from keystead.node.sessions import see_tokens
+from keystead.seal.root import identity_hash_key, identity_mac_key
+from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
+from keystead.storage.accounts import SqliteAccounts
+from keystead.storage.ended import KEPT_ENDED_MS
+from keystead.storage.tokens import SqliteTokens
+
+if TYPE_CHECKING:
+    from keystead.node.node import Node
+
+
+class Identities:
+    """What a node's services share of identities."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        settings = node.settings
+        cost = Argon2Parameters(settings.password_iterations, settings.password_lanes, settings.password_memory_kib)
+        locks = LockRules(settings.login_failures, settings.login_window_ms, settings.login_lock_ms)
+        self.passwords = Passwords(self._binder, cost)
+        self.register = TokenRegister(
+            node.gate,
+            self._binder,
+            lambda: SqliteTokens(node.store.read()),
+            SqliteTokens,
+            node.write,
+            node.clock,
+            TokenLimits(settings.token_ttl_ms, settings.token_max_ttl_ms),
+            lambda: see_tokens(node),
+        )
+        self._methods: dict[str, LoginMethod] = {}
+        self.logins = Logins(node.gate, self.register, self._methods, node.clock)
+        self.add_method(PasswordMethod(self.passwords, self._binder, self._read_accounts, SqliteAccounts, locks))
+        self.add_method(RoleMethod(self._binder, SqliteAccounts))
+        self.directory = Directory(
+            node.gate, self._binder, self._read_accounts, SqliteAccounts, node.clock, self.register, self.passwords
+        )
+        node.gate.take_use = self.register.take_use
+
+    def add_method(self, method: LoginMethod) -> None:
+        """One more way to log in."""
+        self._methods[method.name] = method
+
+    def _binder(self) -> IdentityBinder:
+        # Made anew each time, so that nothing of it is left once the store is sealed: a row costs far more than this.
+        root = self._node.root
+        integrity = root.integrity()
+        return IdentityBinder(root.store_id, identity_hash_key(integrity), identity_mac_key(integrity))
+
+    def _read_accounts(self) -> SqliteAccounts:
+        return SqliteAccounts(self._node.store.read())
+
+    def open_session(self, session: Session, text: str, source: str, binding: str) -> Session:
+        """A session of whoever shows this access token to a service that acts by `session` so far; recorded.
+
+        Raises:
+            AuthenticationFailed.
+        """
+        record = self.register.authenticate(session, text, source, binding)
+        principal, authentication = authentication_of(record, source)
+        return self._node.open_session(principal, authentication)
+
+    def sweep(self, session: Session) -> None:
+        """Remove a bounded batch of what ended more than a day ago, and counts of failures that are over.
+
+        After a jump of the clock nothing is: what reads as over may be so only for a clock that was set wrong.
+        """
+        clock = self._node.clock
+        if clock.ahead_ms() > DEFAULT_JUMP_LIMIT_MS:
+            return
+        with self._node.gate.change(session, "token:revoke", "token/*", "identities_swept") as change:
+            before, rows = clock.now_ms() - KEPT_ENDED_MS, SqliteAccounts(change.transaction)
+            change.detail["tokens"] = self.register.sweep(change.transaction, before)
+            change.detail["failures"] = rows.forget_failures_before(before)
+            change.detail["secret_ids"] = rows.forget_secret_ids_before(before)

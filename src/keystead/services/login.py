@@ -1,0 +1,60 @@
+"""Logging in, acting by an access token, and saying who acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from keystead.services.session_face import SessionFace
+
+if TYPE_CHECKING:
+    from keystead.access.token_text import AccessToken
+
+
+@dataclass(frozen=True, slots=True)
+class WhoAmI:
+    """Who acts, and how that was proved. `accessor` and `source` are "" for none; `expires_ms` None: never."""
+
+    principal: str
+    method: str
+    policies: tuple[str, ...]
+    accessor: str
+    source: str
+    expires_ms: int | None
+    session: str
+
+
+class LoginOperations(SessionFace):
+    """`login` and `whoami` of `KMSService`."""
+
+    def login(self, method: str, *, source: str | None = None, **credentials: Any) -> AccessToken:
+        """An access token for whoever these credentials prove; `as_token` acts by it.
+
+        `password` takes `name` and `password`, `role` takes `role_id` and `secret_id`, `token` takes `token` and gives
+        that back. `source` is the address that the caller comes from, None where that is this process.
+
+        Raises:
+            UsageError: no such method, or other credentials than it takes.
+            AuthenticationFailed: they prove nothing; it does not say why.
+            LockedOut: too many failures under this name; told whether or not anybody has it.
+        """
+        from keystead.access.words import source_text  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+
+        where = source_text(source) or self._session.authentication.source
+        return self._node.identities.logins.login(self._session, method, where, credentials)
+
+    def whoami(self) -> WhoAmI:
+        """Who acts by this service's session."""
+        session, node = self._session, self._node
+        proved = session.authentication
+        target = f"token/{proved.accessor}" if proved.accessor else f"session/{session.id}"
+        with node.gate.read(session, "token:read", target, "token_looked_up"):
+            return WhoAmI(
+                str(session.principal),
+                proved.method,
+                proved.policies,
+                proved.accessor,
+                proved.source,
+                session.expires_ms,
+                session.id,
+            )

@@ -1,0 +1,231 @@
+"""login, logout, whoami, token, user, role: who acts, and where what proves it lies."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Commands
+
+WORDS = "correct horse battery"
+FAST = "password_iterations = 2\npassword_lanes = 1\npassword_memory_kib = 19456\n"
+
+
+@pytest.fixture
+def state(ks: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the token of a login is kept, in a store whose passwords are cheap."""
+    (ks.folder / "keystead.toml").write_text(FAST)
+    folder = tmp_path / "state"
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return folder / "keystead"
+
+
+def kept(state: Path) -> Path:
+    (path,) = state.iterdir()
+    return path
+
+
+def test_a_person_logs_in_acts_and_logs_out(ks: Commands, state: Path) -> None:
+    ks.good("set", "A", input="x")
+    made = ks.good("user", "create", "ada", "--policy", "reader", "--ttl", "1h", input=WORDS + "\n")
+    assert "keystead login ada" in made.err
+    done = ks.good("login", "ada", input=WORDS + "\n")
+    assert done.out == b"" and "logged in as user:ada until" in done.err
+    assert stat.S_IMODE(kept(state).stat().st_mode) == 0o600
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    me = ks.good("whoami", "--json").document
+    assert (me["principal"], me["method"], me["policies"]) == ("user:ada", "password", ["reader"])
+    refused = ks("set", "A", input="y")
+    assert refused.code in (3, 4)
+    assert "as    user:ada" in refused.err
+    token = kept(state).read_text().strip()
+    assert ks.good("logout").err == "logged out\n"
+    assert list(state.iterdir()) == []
+    assert ks("whoami", env={"KEYSTEAD_TOKEN": token}).code == 4
+    assert ks.good("whoami", "--json").document["principal"].startswith("local:")
+    assert ks.good("logout").err == "nobody was logged in\n"
+
+
+def test_a_wrong_password_is_refused_without_a_word_of_why(ks: Commands, state: Path) -> None:
+    ks.good("user", "create", "ada", input=WORDS)
+    texts = {ks("login", name, input=word).err for name, word in (("ada", "wrong"), ("eve", WORDS), ("Ada", WORDS))}
+    assert len(texts) == 1 and "KS1203" in texts.pop()
+    for _ in range(4):
+        ks("login", "ada", input="wrong")
+    locked = ks("login", "ada", input=WORDS)
+    assert locked.code == 4 and "KS1204" in locked.err
+    ks.good("user", "passwd", "ada", input=WORDS)
+    ks.good("login", "ada", input=WORDS)
+
+
+def test_the_password_is_asked_for_unseen(ks: Commands, state: Path) -> None:
+    made = ks.terminal(
+        "user", "create", "ada", answers=[("Password of ada", WORDS), ("epeat", WORDS)],
+        env={"XDG_STATE_HOME": str(state.parent)},
+    )  # fmt: skip
+    assert made.code == 0
+    done = ks.terminal("login", "ada", answers=[("Password of ada", WORDS)], env={"XDG_STATE_HOME": str(state.parent)})
+    assert done.code == 0
+    assert WORDS not in made.screen + done.screen
+
+
+def test_what_proves_somebody_is_never_taken_from_the_command_line(ks: Commands, state: Path) -> None:
+    token = ks.good("token", "create").text.strip()
+    for words in (("lookup",), ("revoke",), ("renew",)):
+        refused = ks("token", *words, token)
+        assert refused.code == 2 and token not in refused.err
+    assert ks("login", "ada", WORDS).code == 2
+    assert ks("login", "--method", "token", token, input="x").code == 2
+    assert ks("login", input=WORDS).code == 2
+    assert ks("login", "ada").code == 2
+    assert ks("login", "ada", input=b"\xff\xfe").code == 2
+    assert ks.good("token", "lookup", "-", "--json", input=token).document["ended"] is None
+
+
+def test_the_variable_goes_before_what_is_kept_and_errors_name_who_acted(ks: Commands, state: Path) -> None:
+    ks.good("user", "create", "ada", input=WORDS)
+    ks.good("login", "ada", input=WORDS)
+    other = ks.good("token", "create", "--name", "deploy", "--policy", "p", env={"XDG_STATE_HOME": "/nowhere"})
+    env = {"KEYSTEAD_TOKEN": other.text.strip()}
+    assert ks.good("whoami", "--json", env=env).document["principal"] == "token:deploy"
+    refused = ks("list", "--json", env=env)
+    assert refused.code == 4 and '"as": "token:deploy"' in refused.err
+    assert "token:deploy" in ks("list", env=env).err
+    bad = ks("list", env={"KEYSTEAD_TOKEN": "ks_svc_nonsense"})
+    assert bad.code == 4 and "KEYSTEAD_TOKEN" in bad.err and "nonsense" not in bad.err
+    assert "goes before" in ks.good("login", "ada", input=WORDS, env=env).err
+
+
+def test_a_token_that_ended_says_how_to_go_on(ks: Commands, state: Path) -> None:
+    ks.good("user", "create", "ada", input=WORDS)
+    ks.good("login", "ada", input=WORDS)
+    accessor = ks.good("whoami", "--json").document["accessor"]
+    token = kept(state).read_text()
+    kept(state).unlink()
+    assert "1 access token ended" in ks.good("token", "revoke", accessor).err
+    path = state / "token"
+    path.write_text(token)
+    (folder,) = (state,)
+    path.rename(folder / f"token-{_store_id(ks)}")
+    kept(state).chmod(0o600)
+    ended = ks("list")
+    assert ended.code == 4 and "keystead logout" in ended.err
+    assert ks.good("logout").err == "logged out\n"
+    ks.good("list")
+
+
+def _store_id(ks: Commands) -> str:
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(ks.store / "keystead.db")) as connection:
+        return bytes(connection.execute("SELECT store_id FROM store").fetchone()[0]).hex()
+
+
+@pytest.mark.parametrize("how", ["wide", "link"])
+def test_a_kept_token_that_others_could_reach_is_refused(ks: Commands, state: Path, how: str) -> None:
+    ks.good("user", "create", "ada", input=WORDS)
+    ks.good("login", "ada", input=WORDS)
+    path = kept(state)
+    if how == "wide":
+        path.chmod(0o640)
+    else:
+        path.rename(state.parent / "elsewhere")
+        path.symlink_to(state.parent / "elsewhere")
+    refused = ks("list")
+    assert refused.code == 5
+    assert ("chmod 600" if how == "wide" else "symbolic link") in refused.err
+    assert "ks_usr_" not in refused.err
+    ks.good("login", "ada", input=WORDS)
+    assert not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_keyring_keeps_it_where_one_works(ks: Commands, state: Path, tmp_path: Path) -> None:
+    package = tmp_path / "packages"
+    package.mkdir()
+    (package / "keyring.py").write_text(
+        "import json, pathlib\n"
+        f"PATH = pathlib.Path({str(tmp_path / 'ring.json')!r})\n"
+        "class Backend: priority = 5\n"
+        "def get_keyring(): return Backend()\n"
+        "def _all(): return json.loads(PATH.read_text()) if PATH.exists() else {}\n"
+        "def get_password(service, name): return _all().get(service + name)\n"
+        "def set_password(service, name, text): PATH.write_text(json.dumps({**_all(), service + name: text}))\n"
+        "def delete_password(service, name): PATH.write_text('{}')\n"
+    )
+    ks.good("user", "create", "ada", input=WORDS)
+
+    def fresh(*words: str, data: bytes = b"") -> str:
+        done = ks.fresh(*words, input=data, env={"PYTHONPATH": str(package), "XDG_STATE_HOME": str(state.parent)})
+        assert done.code == 0, done.err
+        return done.out.decode() + done.err
+
+    assert "is in the keyring" in fresh("login", "ada", data=WORDS.encode())
+    assert kept(state).read_bytes() == b"keyring\n"
+    assert "ks_usr_" in (tmp_path / "ring.json").read_text()
+    assert "user:ada" in fresh("whoami")
+    assert "logged out" in fresh("logout")
+    assert (tmp_path / "ring.json").read_text() == "{}" and list(state.iterdir()) == []
+
+
+def test_a_machine_logs_in_to_a_role(ks: Commands, state: Path) -> None:
+    role_id = ks.good("role", "create", "ci", "--policy", "deploy", "--secret-id-uses", "2").text.strip()
+    secret = ks.good("role", "secret-id", "ci", "--meta", "host=b7").text.strip()
+    token = ks.good("login", "--method", "role", role_id, "--print", input=secret).text.strip()
+    assert not state.exists()
+    me = ks.good("whoami", "--json", env={"KEYSTEAD_TOKEN": token}).document
+    assert (me["principal"], me["method"]) == ("role:ci", "role")
+    (listed,) = ks.good("role", "secret-ids", "ci", "--json").document["secret_ids"]
+    assert listed["uses_left"] == 1
+    assert ks("role", "secret-ids", "ci", "--destroy", secret).code == 2
+    assert ks.good("role", "secret-ids", "ci", "--destroy", listed["accessor"]).out == b""
+    assert ks("login", "--method", "role", role_id, input=secret).code == 4
+    assert ks.good("role", "list").text.startswith(f"ci\t{role_id}\tdeploy\t")
+    assert ks("role", "remove", "ci").code == 2
+    ks.good("role", "rm", "ci", "--yes")
+    assert ks("whoami", env={"KEYSTEAD_TOKEN": token}).code == 4
+
+
+def test_tokens_are_made_listed_renewed_and_revoked_by_their_accessors(ks: Commands, state: Path) -> None:
+    made = ks.good(
+        "token", "create", "--name", "x", "--policy", "b", "--policy", "a", "--ttl", "1h", "--uses", "3",
+        "--network", "10.0.0.0/8", "--meta", "team=shop", "--json",
+    ).document  # fmt: skip
+    assert (made["policies"], made["uses_left"], made["networks"]) == (["a", "b"], 3, ["10.0.0.0/8"])
+    listed = ks.good("token", "list").text.splitlines()
+    assert [line.split("\t")[:3] for line in listed] == [[made["accessor"], "token:x", "token"]]
+    renewed = ks.good("token", "renew", made["accessor"], "--increment", "2h", "--json").document
+    assert renewed["expires_ms"] > made["expires_ms"] and "token" not in renewed
+    assert made["token"] not in ks.good("token", "lookup", made["accessor"]).text
+    assert ks("token", "revoke").code == 2
+    assert ks("token", "revoke", made["accessor"], "--principal", "token:x").code == 2
+    assert ks.good("token", "revoke", "--principal", "token:x", "--json").document["revoked"] == 1
+    assert "token-revoked" in ks.good("token", "list").text
+    assert ks("token", "lookup", "acc_" + "0" * 32).code == 3
+    once = ks.good("token", "create", "--not-renewable").text.strip()
+    assert ks("token", "renew", env={"KEYSTEAD_TOKEN": once}).code == 2
+    assert ks.good("token", "revoke", "-", input=once).err == "1 access token ended\n"
+
+
+def test_users_are_listed_and_removed(ks: Commands, state: Path) -> None:
+    for name in ("eve", "ada"):
+        ks.good("user", "create", name, input=WORDS)
+    assert [line.split("\t")[0] for line in ks.good("user", "list").text.splitlines()] == ["ada", "eve"]
+    assert ks("user", "create", "ada", input=WORDS).code == 6
+    assert ks("user", "create", "Ada", input=WORDS).code == 2
+    assert ks("user", "create", "bob", input="short").code == 2
+    assert ks("user", "remove", "ada").code == 2
+    assert ks("user", "rm", "nobody", "--yes").code == 3
+    ks.good("user", "rm", "ada", "--yes")
+    assert [user["name"] for user in ks.good("user", "list", "--json").document["users"]] == ["eve"]
+
+
+def test_logging_in_by_a_token_keeps_that_and_logging_out_may_leave_it_valid(ks: Commands, state: Path) -> None:
+    token = ks.good("token", "create", "--name", "x").text.strip()
+    ks.good("login", "--method", "token", input=token)
+    assert kept(state).read_text().strip() == token
+    ks.good("logout", "--keep")
+    assert ks.good("whoami", "--json", env={"KEYSTEAD_TOKEN": token}).document["principal"] == "token:x"
+    assert ks("login", "--method", "token", input=token[:-1]).code == 4
