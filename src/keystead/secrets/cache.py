@@ -7,8 +7,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, NamedTuple
 
+from keystead.clock import parse_duration
+from keystead.errors import UsageError
 from keystead.secrets.read import Found
 
 MAX_ENTRIES: Final = 10_000
@@ -133,3 +136,12 @@ def _size(key: Key, entry: Entry) -> int:
     # Python keeps text beyond ASCII in up to four bytes a character.
     width = 1 if isinstance(value, bytes) or value.isascii() else 4
     return ENTRY_OVERHEAD + len(key[0]) + len(value) * width
+
+
+def cache_seconds(cache_ttl: float | timedelta | str) -> float:
+    """How long values are kept, in seconds: a number of them, a timedelta or text such as `5m`. Raises UsageError."""
+    if isinstance(cache_ttl, timedelta | str):
+        return parse_duration(cache_ttl, what="cache_ttl", allow_zero=True) / 1000
+    if type(cache_ttl) not in (int, float) or not 0 <= cache_ttl <= 86_400 * 365:
+        raise UsageError("cache_ttl is out of bounds", hint="give seconds, a timedelta, or text such as 5m")
+    return float(cache_ttl)

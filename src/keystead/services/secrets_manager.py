@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from keystead.audit.counts import UseCounter
-from keystead.clock import parse_duration
 from keystead.errors import KeysteadError, SecretNotFound, StoreBusy, StoreUnavailable, UsageError
 from keystead.gate import WOULD_WAIT, WouldWait
 from keystead.keys.use import PERIOD_SECONDS
 from keystead.node.node import Node
 from keystead.node.settings import environment
-from keystead.secrets.cache import Entry, Key, Known
+from keystead.secrets.cache import Entry, Key, Known, cache_seconds
 from keystead.secrets.labels import KEEP, Keep, is_expired
 from keystead.secrets.model import SecretInfo
 from keystead.secrets.names import Reference, check_names, check_selector, environment_name, parse_reference
@@ -45,7 +44,7 @@ class SecretsManager:
 
     def __init__(self, kms: KMSService, cache_ttl: float | timedelta | str = 300) -> None:
         self.kms = kms
-        self._cache_ttl = _seconds(cache_ttl)
+        self._cache_ttl = cache_seconds(cache_ttl)
         self._environment: Mapping[str, str] | None = None
         self._report = ImportReport()
         self._fallbacks: dict[str, str] = {}
@@ -399,11 +398,3 @@ class SecretsManager:
             failed=dict(self._report.failed),
             fallbacks=dict(self._fallbacks),
         )
-
-
-def _seconds(cache_ttl: float | timedelta | str) -> float:
-    if isinstance(cache_ttl, timedelta | str):
-        return parse_duration(cache_ttl, what="cache_ttl", allow_zero=True) / 1000
-    if type(cache_ttl) not in (int, float) or not 0 <= cache_ttl <= 86_400 * 365:
-        raise UsageError("cache_ttl is out of bounds", hint="give seconds, a timedelta, or text such as 5m")
-    return float(cache_ttl)
