@@ -405,7 +405,9 @@ CONFIG = config(ROOT, dns_names=("*.example.org",))
 @pytest.mark.parametrize("which", [0, 1])
 def test_each_flip_of_one_bit_in_a_certificate_of_the_chain_is_refused_and_nothing_else_happens(which):
     chain = [LEAF.der, MIDDLE.der]
-    for at in range(8 * len(chain[which])):
+    signed = 8 * len((LEAF, MIDDLE)[which].certificate.tbs_certificate_bytes)
+    # One bit of each byte that is signed, and every bit of what stands around it.
+    for at in [*range(0, signed, 9), *range(signed, 8 * len(chain[which]))]:
         changed = bytearray(chain[which])
         changed[at // 8] ^= 1 << at % 8
         given_chain = [*chain]
@@ -415,7 +417,7 @@ def test_each_flip_of_one_bit_in_a_certificate_of_the_chain_is_refused_and_nothi
 
 
 @pytest.mark.filterwarnings(NO_SERIAL)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(st.data())
 def test_any_change_in_a_certificate_is_refused_and_nothing_else_happens(data):
     der = data.draw(st.sampled_from([LEAF.der, MIDDLE.der]))
