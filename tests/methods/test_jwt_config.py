@@ -163,7 +163,8 @@ def test_rsa_keys_that_are_short_long_even_or_of_a_small_exponent_are_refused():
     assert parse_key_set(dumped(rsa_fields(good)), strict=True)
     short = rsa.generate_private_key(65_537, 1_024).public_key().public_numbers().n
     for fields in (
-        rsa_fields(short), rsa_fields(good, 3), rsa_fields(good, 1), rsa_fields(good, 65_536), rsa_fields(good, 65_538), rsa_fields(good + 1),
+        rsa_fields(short), rsa_fields(good, 3), rsa_fields(good, 1), rsa_fields(good, 65_536), rsa_fields(good, 65_538),
+        rsa_fields(good + 1),
         rsa_fields(good, (1 << 32) + 1), rsa_fields((1 << 16_383) + 1), {**rsa_fields(good), "n": "A" * 3_000},
     ):  # fmt: skip
         with pytest.raises(ValueError):
