@@ -50,6 +50,14 @@ def test_help_lists_every_command_and_the_exit_codes(bare: Commands) -> None:
     assert all(str(code) in text for code in KNOWN)
 
 
+@pytest.mark.parametrize("words", [[], *([noun] for noun in VERBS)], ids=" ".join)
+def test_in_80_columns_help_says_in_whole_sentences_what_each_command_does(bare: Commands, words: list[str]) -> None:
+    listed = bare.good(*words, "--help", env={"COLUMNS": "80"}).text.partition("Commands:\n")[2].partition("\n\n")[0]
+    lines = listed.splitlines()
+    assert len(lines) == len(VERBS[words[0]] if words else HOMES)
+    assert [line for line in lines if not line.endswith(".") or line.endswith("..")] == []
+
+
 def test_without_a_command_help_is_shown_as_a_mistake(bare: Commands) -> None:
     for words in ([], ["keys"], ["audit"]):
         done = bare(*words)

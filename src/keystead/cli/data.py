@@ -97,9 +97,10 @@ def _encrypted(kms: KMSService, data: bytes, bound: Bound, form: str) -> bytes:
 def decrypt(
     context: Context, aad: tuple[str, ...], aad_text: str | None, source: Path | None, target: Path | None
 ) -> None:
-    """Decrypt stdin to stdout, or a file to a file: whatever `encrypt` writes; its first bytes tell the format.
+    """Decrypt stdin to stdout, or a file to a file.
 
-    Of a stream on stdin only verified parts are written; where its end is missing or damaged, the exit code is 7.
+    It takes whatever `encrypt` writes: the first bytes tell the format. Of a stream on stdin only verified parts are
+    written; where its end is missing or damaged, the exit code is 7.
     """
     bound = _bound(aad, aad_text)
     start = entry.read_file(source, len(STREAM)) if source is not None else entry.stdin().read(len(STREAM))

@@ -160,7 +160,10 @@ def list_command(
     limit: int | None,
     after: str | None,
 ) -> None:
-    """List secrets, without values: those whose names begin with PREFIX."""
+    """List secrets, without values.
+
+    With PREFIX, those whose names begin with it.
+    """
     chosen = entry.pairs(tags, "--tag")
     found: list[SecretInfo] = []
     with context.kms() as kms:
@@ -208,7 +211,10 @@ def described(item: SecretInfo | VersionInfo) -> dict[str, Any]:
 @global_options
 @pass_context
 def history(context: Context, name: str) -> None:
-    """List the versions of a secret, oldest first, without values."""
+    """List the versions of a secret, without values.
+
+    The oldest is first.
+    """
     with context.kms() as kms:
         versions = every(partial(kms.list_versions, name))
     if context.json:
