@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import CANARY, Commands, environment
+from tests.cli.conftest import CANARY, Commands, documents, environment
 
 from keystead import errors
 from keystead.cli.commands import ALIASES, HOMES
@@ -104,6 +104,31 @@ def test_an_error_with_json_is_one_document_on_stderr(ks: Commands) -> None:
         assert (found["schema"], found["code"]) == ("keystead.error/1", "KS1101")
         assert set(found) == {"schema", "error", "why", "next", "code"}
     assert json.loads(ks("list", "--json", "--nonsense").err)["code"] == "KS1001"
+    assert json.loads(ks("keys", "--json").err)["code"] == "KS1001"
+    assert ks("run", "--nonsense", "--", "true", "--json").err.startswith("error:")
+
+
+def test_with_json_what_is_said_on_stderr_is_documents_too(bare: Commands) -> None:
+    key = bare.good("generate-master-key").text.strip().partition("=")[2]
+    done = bare("-s", "app.db", "--json", "get", "NOWHERE", env={"KMS_MASTER_KEY": key})
+    assert (done.code, done.out) == (3, b"")
+    note, error = documents(done.err)
+    assert (note["schema"], error["schema"]) == ("keystead.note/1", "keystead.error/1")
+    assert "new store" in note["note"]
+
+
+def test_ctrl_c_and_the_unexpected_are_told_as_json_where_that_is_wanted(ks: Commands) -> None:
+    shown = ks.terminal("set", "A", "--json", answers=[("Value of A", "\x03")])
+    assert shown.code == 130
+    assert json.loads(shown.screen[shown.screen.index("{") :])["error"] == "stopped"
+    broken = "import keystead.cli.main as m, keystead.cli.status as s; " + (
+        "s.version.callback = lambda **_: 1 / 0; m.main(['version', '--json'])"
+    )
+    done = subprocess.run(
+        [ks.argv()[0], "-c", broken], env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["code"] == "KS0000"
 
 
 def test_where_no_store_is_the_next_step_is_named(bare: Commands) -> None:
@@ -291,12 +316,12 @@ def test_ctrl_c_stops_with_one_word(ks: Commands, words: list[str]) -> None:
     assert ks("get", "A").code == 3
 
 
-def test_something_unexpected_is_told_in_two_lines(ks: Commands) -> None:
+def test_something_unexpected_is_told_in_three_lines(ks: Commands) -> None:
     broken = "import keystead.cli.main as m, keystead.cli.status as s; " + (
         "s.version.callback = lambda **_: 1 / 0; m.main(['version'])"
     )
     python = ks.argv()[0]
-    for variables, lines in (({}, 2), ({"KEYSTEAD_DEBUG": "1"}, None)):
+    for variables, lines in (({}, 3), ({"KEYSTEAD_DEBUG": "1"}, None)):
         done = subprocess.run(
             [python, "-c", broken],
             env=environment(**variables),
