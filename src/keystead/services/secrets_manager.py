@@ -17,7 +17,7 @@ from keystead.node.settings import environment
 from keystead.secrets.cache import Entry, Key
 from keystead.secrets.labels import KEEP, Keep, is_expired
 from keystead.secrets.model import SecretInfo
-from keystead.secrets.names import Reference, check_names, check_selector, environment_name, parse_reference
+from keystead.secrets.names import Reference, check_names, choose, environment_name, parse_reference
 from keystead.secrets.read import Found
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
@@ -110,9 +110,11 @@ class SecretsManager:
     ) -> Any:
         """The value of a secret, a `SecretValue`; `default` where the store never held it and no variable has it.
 
-        A name that the store never held falls back to the environment variable of that name, announced.
+        A version's number or a label may stand in the name as well: `NAME#3`, `NAME#previous`. A name that the store
+        never held falls back to the environment variable of that name, announced.
 
         Raises:
+            UsageError: more than one of a version and a label was given.
             SecretNotFound: nobody has it, and there is no default.
             SecretExpired, SecretDeleted, IntegrityError, StoreBusy, StoreUnavailable: never answered by a fallback.
         """
@@ -123,10 +125,11 @@ class SecretsManager:
             if not counter.open:
                 self.kms.node.counts.resume(counter)
             return hot[0]
+        reference = choose(name, version, label)
         try:
-            return self._read(Reference(name, version, label))  # type: ignore[arg-type]
+            return self._read(reference)
         except SecretNotFound:
-            if version is None and label is None:
+            if reference.version is None and reference.label is None:
                 fallback = self._fall_back(name)
                 if fallback is not None:
                     return fallback
@@ -143,7 +146,6 @@ class SecretsManager:
         return hot[0]
 
     def _read(self, reference: Reference) -> SecretValue:
-        check_selector(reference.version, reference.label)
         node, session = self._watch(), self.kms._session
         known = Known(node.gate.admit(session, "secret:read", f"secret/{reference.name}"), node.cache.token)
         key: Key = (reference.name, reference.version, reference.label)
