@@ -340,6 +340,38 @@ def test_a_destroyed_name_stays_held_and_goes_on_counting(kms: KMSService) -> No
         kms.get_secret("API_KEY", label="previous")
 
 
+def test_a_destroyed_secret_has_no_ttl_tags_or_rule_and_begins_anew(kms: KMSService) -> None:
+    kms.store_secret("API_KEY", ttl="1h", tags={"team": "shop"}, generate="hex:64")
+    kms.destroy_secret("API_KEY")
+    (gone,) = kms.list_secrets(deleted=True).items
+    assert (gone.ttl_ms, dict(gone.tags), gone.generate, gone.destroyed) == (None, {}, None, True)
+    assert kms.list_secrets(deleted=True, tags={"team": "shop"}).items == []
+    with pytest.raises(UsageError, match="no rule"):
+        kms.store_secret("API_KEY")
+    again = kms.store_secret("API_KEY", "x")
+    assert (again.version, again.ttl_ms, again.expires_ms, dict(again.tags), again.generate) == (
+        2,
+        None,
+        None,
+        {},
+        None,
+    )
+    assert kms.list_secrets(tags={"team": "shop"}).items == []
+
+
+@pytest.mark.parametrize("how", ["deleted", "deleted and undone", "one version destroyed"])
+def test_what_was_not_destroyed_whole_keeps_ttl_tags_and_rule(kms: KMSService, how: str) -> None:
+    kms.store_secret("API_KEY", ttl="1h", tags={"team": "shop"}, generate="hex:64")
+    if how == "one version destroyed":
+        kms.destroy_secret("API_KEY", version=1)
+    else:
+        kms.delete_secret("API_KEY")
+    if how == "deleted and undone":
+        kms.undelete_secret("API_KEY")
+    again = kms.store_secret("API_KEY", "x")
+    assert (again.ttl_ms, dict(again.tags), again.generate) == (3_600_000, {"team": "shop"}, "hex:64")
+
+
 @pytest.mark.parametrize("call", ["delete_secret", "undelete_secret", "destroy_secret", "list_versions", "get_secret"])
 def test_what_was_never_stored_is_not_found(kms: KMSService, call: str) -> None:
     with pytest.raises(SecretNotFound, match="API_KEY"):

@@ -65,7 +65,8 @@ def set_command(
 ) -> None:
     """Store a new version of a secret. The value is asked for, or comes from stdin or a file.
 
-    One newline at the end of the input is dropped. TTL, tags and rule of the version before are kept unless given.
+    One newline at the end of the input is dropped. TTL, tags and rule of the version before are kept unless given; a
+    secret that was destroyed has none.
     """
     from keystead.secrets.names import check_name
 

@@ -126,7 +126,7 @@ class SecretOperations(SessionFace):
         self._node.writer.undelete(self._session, name)
 
     def destroy_secret(self, name: str, *, version: int | None = None) -> None:
-        """Destroy one version, or the whole secret. There is no undo; the name stays held.
+        """Destroy one version, or the whole secret with its tags, TTL and rule. There is no undo; the name stays held.
 
         Raises:
             SecretNotFound: no such secret or version.
