@@ -68,7 +68,7 @@ def run(ctx: click.Context, words: tuple[str, ...], only: str | None, before: st
     if any(len(value) >= _NOTICEABLE and value in argument for value in secrets.values() for argument in command[1:]):
         context.say("note: an argument holds a secret's value, where everyone on this machine can read it")
         context.say("      in single quotes the variable is left to the child: keystead run -- sh -c 'CMD \"$NAME\"'")
-    _become(context, command, _child_environment(secrets))
+    _become(context, command, child_environment() | secrets)
 
 
 def _split(child: tuple[str, ...] | None, words: tuple[str, ...]) -> tuple[list[str], str]:
@@ -127,11 +127,12 @@ def _values(kms: KMSService, variables: Mapping[str, str]) -> dict[str, str]:
     return secrets
 
 
-def _child_environment(secrets: Mapping[str, str]) -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """This process's environment without what opens the store."""
     from keystead.node.settings import environment
     from keystead.services.import_environment import refused_variable
 
-    return {name: text for name, text in environment().items() if not refused_variable(name)} | dict(secrets)
+    return {name: text for name, text in environment().items() if not refused_variable(name)}
 
 
 def _become(context: Context, command: list[str], environment: dict[str, str]) -> Any:
