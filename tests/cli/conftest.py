@@ -51,6 +51,16 @@ class Shown(NamedTuple):
     screen: str
 
 
+def documents(text: str) -> list[dict[str, Any]]:
+    """The JSON documents that stand one behind the other in a text."""
+    decoder, found = json.JSONDecoder(), []
+    while text := text.strip():
+        document, end = decoder.raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
+
+
 def environment(**extra: str) -> dict[str, str]:
     """This process's environment without what would decide for the command."""
     kept = {

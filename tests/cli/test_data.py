@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -36,6 +37,47 @@ def test_a_changed_byte_opens_nothing(ks: Commands, form: str) -> None:
     sealed[place] = ord("A") if sealed[place] != ord("A") else ord("B")
     refused = ks("decrypt", input=bytes(sealed))
     assert (refused.code, refused.out) == (7, b"")
+
+
+@pytest.mark.parametrize(
+    ("form", "field"), [("v1", "envelope"), ("v2", "ciphertext_base64"), ("v2-text", "ciphertext")]
+)
+@pytest.mark.parametrize(("data", "plain"), [(CANARY.encode(), "plaintext"), (DATA, "plaintext_base64")])
+def test_as_json_a_ciphertext_and_a_plaintext_are_documents(
+    ks: Commands, form: str, field: str, data: bytes, plain: str
+) -> None:
+    key = ks.good("keys", "list", "--json").document["keys"][0]["id"]
+    made = ks.good("encrypt", "--format", form, "--aad", "user=7", "--json", input=data).document
+    assert set(made) == {"schema", "format", "data_key", field}
+    assert (made["schema"], made["format"], made["data_key"]) == ("keystead.encrypt/1", form, key)
+    sealed = made[field]
+    if field.endswith("base64"):
+        sealed = base64.b64decode(sealed)
+    elif form == "v1":
+        sealed = json.dumps(sealed)
+    opened = ks.good("decrypt", "--aad", "user=7", "--json", input=sealed).document
+    assert set(opened) == {"schema", "format", "data_key", plain}
+    assert (opened["schema"], opened["format"], opened["data_key"]) == ("keystead.decrypt/1", form, key)
+    text = opened[plain]
+    assert (base64.b64decode(text) if plain.endswith("base64") else text.encode()) == data
+    refused = ks("decrypt", "--aad", "user=8", "--json", input=sealed)
+    assert (refused.code, refused.out, json.loads(refused.err)["code"]) == (7, b"", "KS2002")
+
+
+def test_as_json_a_stream_goes_to_a_file_which_the_document_tells_of(ks: Commands) -> None:
+    key = ks.good("keys", "list", "--json").document["keys"][0]["id"]
+    made = ks.good("encrypt", "--out", "sealed", "--json", input=DATA).document
+    told = {"format": "stream", "data_key": key, "file": str(ks.folder / "sealed"), "bytes": len(DATA)}
+    assert made == {"schema": "keystead.encrypt/1", **told}
+    sealed = (ks.folder / "sealed").read_bytes()
+    for words, data in ((["--in", "sealed"], b""), ([], sealed)):
+        opened = ks.good("decrypt", *words, "--out", "back", "--json", input=data).document
+        assert opened == {"schema": "keystead.decrypt/1", **told, "file": str(ks.folder / "back")}
+        assert (ks.folder / "back").read_bytes() == DATA
+    for words, data in ((["encrypt", "--format", "stream"], DATA), (["decrypt"], sealed)):
+        refused = ks(*words, "--json", input=data)
+        assert (refused.code, refused.out) == (2, b"")
+        assert "--out" in json.loads(refused.err)["next"]
 
 
 def test_the_default_is_text_that_can_be_pasted(ks: Commands) -> None:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import CANARY, Commands, environment
+from tests.cli.conftest import CANARY, Commands, documents, environment
 
 from keystead import errors
 from keystead.cli.commands import ALIASES, HOMES
@@ -26,6 +26,35 @@ VERBS = {
     "slots": ["list", "add", "remove"],
     "audit": ["tail", "verify", "accept-rollback"],
     "sessions": ["list", "revoke"],
+    "key": [
+        "create",
+        "list",
+        "show",
+        "configure",
+        "rotate",
+        "suspend",
+        "resume",
+        "deactivate",
+        "mark-compromised",
+        "cancel-destruction",
+        "schedule-destruction",
+        "destroy",
+        "alias",
+        "encrypt",
+        "decrypt",
+        "reencrypt",
+        "sign",
+        "verify",
+        "mac",
+        "data-key",
+        "derive",
+        "public",
+        "import",
+        "export",
+        "backup",
+        "restore",
+        "wrap",
+    ],
     "policy": ["write", "read", "list", "remove", "test", "explain", "who-can"],
     "token": ["create", "lookup", "renew", "revoke", "list"],
     "user": ["create", "passwd", "list", "remove"],
@@ -52,6 +81,14 @@ def test_help_lists_every_command_and_the_exit_codes(bare: Commands) -> None:
     text = bare.good("--help").text
     assert [name for name in HOMES if not re.search(rf"^  {name} +\S", text, re.MULTILINE)] == []
     assert all(str(code) in text for code in KNOWN)
+
+
+@pytest.mark.parametrize("words", [[], *([noun] for noun in VERBS)], ids=" ".join)
+def test_in_80_columns_help_says_in_whole_sentences_what_each_command_does(bare: Commands, words: list[str]) -> None:
+    listed = bare.good(*words, "--help", env={"COLUMNS": "80"}).text.partition("Commands:\n")[2].partition("\n\n")[0]
+    lines = listed.splitlines()
+    assert len(lines) == len(VERBS[words[0]] if words else HOMES)
+    assert [line for line in lines if not line.endswith(".") or line.endswith("..")] == []
 
 
 def test_without_a_command_help_is_shown_as_a_mistake(bare: Commands) -> None:
@@ -100,6 +137,31 @@ def test_an_error_with_json_is_one_document_on_stderr(ks: Commands) -> None:
         assert (found["schema"], found["code"]) == ("keystead.error/1", "KS1101")
         assert set(found) == {"schema", "error", "why", "next", "code"}
     assert json.loads(ks("list", "--json", "--nonsense").err)["code"] == "KS1001"
+    assert json.loads(ks("keys", "--json").err)["code"] == "KS1001"
+    assert ks("run", "--nonsense", "--", "true", "--json").err.startswith("error:")
+
+
+def test_with_json_what_is_said_on_stderr_is_documents_too(bare: Commands) -> None:
+    key = bare.good("generate-master-key").text.strip().partition("=")[2]
+    done = bare("-s", "app.db", "--json", "get", "NOWHERE", env={"KMS_MASTER_KEY": key})
+    assert (done.code, done.out) == (3, b"")
+    note, error = documents(done.err)
+    assert (note["schema"], error["schema"]) == ("keystead.note/1", "keystead.error/1")
+    assert "new store" in note["note"]
+
+
+def test_ctrl_c_and_the_unexpected_are_told_as_json_where_that_is_wanted(ks: Commands) -> None:
+    shown = ks.terminal("set", "A", "--json", answers=[("Value of A", "\x03")])
+    assert shown.code == 130
+    assert json.loads(shown.screen[shown.screen.index("{") :])["error"] == "stopped"
+    broken = "import keystead.cli.main as m, keystead.cli.status as s; " + (
+        "s.version.callback = lambda **_: 1 / 0; m.main(['version', '--json'])"
+    )
+    done = subprocess.run(
+        [ks.argv()[0], "-c", broken], env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["code"] == "KS0000"
 
 
 def test_where_no_store_is_the_next_step_is_named(bare: Commands) -> None:
@@ -287,12 +349,12 @@ def test_ctrl_c_stops_with_one_word(ks: Commands, words: list[str]) -> None:
     assert ks("get", "A").code == 3
 
 
-def test_something_unexpected_is_told_in_two_lines(ks: Commands) -> None:
+def test_something_unexpected_is_told_in_three_lines(ks: Commands) -> None:
     broken = "import keystead.cli.main as m, keystead.cli.status as s; " + (
         "s.version.callback = lambda **_: 1 / 0; m.main(['version'])"
     )
     python = ks.argv()[0]
-    for variables, lines in (({}, 2), ({"KEYSTEAD_DEBUG": "1"}, None)):
+    for variables, lines in (({}, 3), ({"KEYSTEAD_DEBUG": "1"}, None)):
         done = subprocess.run(
             [python, "-c", broken],
             env=environment(**variables),

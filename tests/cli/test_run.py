@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import CANARY, Commands
+from tests.cli.conftest import CANARY, Commands, documents
 
 SHOW = "import json, os; print(json.dumps(dict(os.environ)))"
 
@@ -28,6 +28,18 @@ def test_the_child_has_the_secrets_in_its_environment(ks: Commands) -> None:
     found = handed_on(ks)
     assert found["API_KEY"] == CANARY
     assert found["DB_PASSWORD"] == "two words\nand a line"
+
+
+def test_with_json_stdout_is_the_childs_and_what_keystead_says_is_documents(ks: Commands) -> None:
+    done = ks.good("run", "--json", "--", "sh", "-c", "echo out")
+    assert done.out == b"out\n"
+    assert [each["schema"] for each in documents(done.err)] == ["keystead.note/1"]
+    for program, code in (("nowhere-to-be-found", 127), ("/", 126)):
+        refused = ks("run", "--json", "--quiet", "--", program)
+        assert (refused.code, refused.out) == (code, b"")
+        assert program in json.loads(refused.err)["error"]
+    refused = ks("run", "--only", "NOWHERE", "--json", "--", "true")
+    assert (refused.code, json.loads(refused.err)["code"]) == (3, "KS1101")
 
 
 def test_the_childs_output_is_all_there_is(ks: Commands) -> None:

@@ -89,6 +89,8 @@ class Life(RuleBasedStateMachine):
     @rule(value=values, ttl=st.one_of(st.just("keep"), ttls), mine=st.booleans())
     def stores(self, value: str | bytes, ttl: Any, mine: bool) -> None:
         kms = (self.store if mine else self.other).kms
+        if self.end == "destroyed":
+            self.ttl = None
         if ttl == "keep":
             assert kms.store_secret("S", value).version == len(self.versions) + 1
         else:
@@ -112,6 +114,8 @@ class Life(RuleBasedStateMachine):
         if expected != len(self.versions):
             assert answer is VersionConflict
             return
+        if self.end == "destroyed":
+            self.ttl = None
         self.made(value, DAY_MS)
 
     @precondition(lambda self: self.end != "destroyed")

@@ -20,6 +20,7 @@ from keystead.errors import (
 from keystead.secrets.names import environment_names
 from keystead.secrets.value import SecretValue
 from keystead.services.kms import KMSService
+from keystead.services.secrets_manager import SecretsManager
 from keystead.testing import ManualClock
 
 # Values
@@ -49,7 +50,7 @@ def test_a_value_that_was_read_can_be_stored_again(kms: KMSService) -> None:
     assert kms.get_secret("B").reveal() == b"\x01"
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a//b", "/a", "a/", "../a", "ä", "a" * 513, "A#1", None, 5])
+@pytest.mark.parametrize("name", ["", "a b", "a//b", "/a", "a/", "../a", "ä", "a" * 513, None, 5])
 def test_a_name_of_another_form_is_refused_everywhere(kms: KMSService, name: object) -> None:
     calls = [
         lambda: kms.store_secret(name, "x"),  # type: ignore[arg-type]
@@ -61,6 +62,20 @@ def test_a_name_of_another_form_is_refused_everywhere(kms: KMSService, name: obj
         lambda: kms.list_versions(name),  # type: ignore[arg-type]
     ]
     for call in calls:
+        with pytest.raises(UsageError, match="not a secret name"):
+            call()
+
+
+def test_a_reference_is_a_name_only_where_one_version_is_read(kms: KMSService) -> None:
+    kms.store_secret("A", "x")
+    for call in (
+        lambda: kms.store_secret("A#1", "x"),
+        lambda: kms.rotate_secret("A#1", "x"),
+        lambda: kms.delete_secret("A#1"),
+        lambda: kms.undelete_secret("A#1"),
+        lambda: kms.destroy_secret("A#1"),
+        lambda: kms.list_versions("A#1"),
+    ):
         with pytest.raises(UsageError, match="not a secret name"):
             call()
 
@@ -132,6 +147,43 @@ def test_version_and_label_together_contradict_each_other(kms: KMSService) -> No
         kms.get_secret("API_KEY", version=1, label="current")
     with pytest.raises(UsageError, match="label"):
         kms.get_secret("API_KEY", label="newest")
+
+
+def test_a_version_or_label_may_stand_in_the_name_in_every_way_to_read_one(kms: KMSService) -> None:
+    manager = SecretsManager(kms)
+    kms.store_secret("API_KEY", "one")
+    kms.rotate_secret("API_KEY", "two")
+    for _ in range(2):  # from the store, then from the cache
+        for name, value in (
+            ("API_KEY#1", "one"),
+            ("API_KEY#2", "two"),
+            ("API_KEY#previous", "one"),
+            ("API_KEY", "two"),
+        ):
+            for read in (kms.get_secret, manager.get_secret, lambda text: manager.get_secrets([text])[text]):
+                found = read(name)
+                assert (found.reveal(), found.name) == (value, "API_KEY")
+    for read in (kms.get_secret, manager.get_secret):
+        for name in ("API_KEY#3", "API_KEY#pending", "NOWHERE#1"):
+            with pytest.raises(SecretNotFound):
+                read(name)
+        for name in ("API_KEY#", "API_KEY#0", "API_KEY#newest", "API_KEY#1#2", "#1"):
+            with pytest.raises(UsageError):
+                read(name)
+        for beside in ({"version": 1}, {"version": 2}, {"label": "previous"}):
+            with pytest.raises(UsageError, match="already"):
+                read("API_KEY#1", **beside)
+            with pytest.raises(UsageError, match="already"):
+                read("API_KEY#previous", **beside)
+    assert manager.get_secret("API_KEY#3", "default") == "default"
+
+
+def test_a_version_in_the_name_does_not_fall_back_to_the_environment(kms: KMSService) -> None:
+    manager = SecretsManager(kms)
+    manager.initialize(env={"NOWHERE": "x"}, names=[])
+    assert manager.get_secret("NOWHERE").reveal() == "x"
+    with pytest.raises(SecretNotFound):
+        manager.get_secret("NOWHERE#1")
 
 
 @pytest.mark.parametrize("which", [{"version": 2}, {"version": 10**9}, {"label": "previous"}, {"label": "pending"}])
@@ -286,6 +338,38 @@ def test_a_destroyed_name_stays_held_and_goes_on_counting(kms: KMSService) -> No
     assert kms.get_secret("API_KEY").reveal() == "y"
     with pytest.raises((SecretDeleted, SecretNotFound)):
         kms.get_secret("API_KEY", label="previous")
+
+
+def test_a_destroyed_secret_has_no_ttl_tags_or_rule_and_begins_anew(kms: KMSService) -> None:
+    kms.store_secret("API_KEY", ttl="1h", tags={"team": "shop"}, generate="hex:64")
+    kms.destroy_secret("API_KEY")
+    (gone,) = kms.list_secrets(deleted=True).items
+    assert (gone.ttl_ms, dict(gone.tags), gone.generate, gone.destroyed) == (None, {}, None, True)
+    assert kms.list_secrets(deleted=True, tags={"team": "shop"}).items == []
+    with pytest.raises(UsageError, match="no rule"):
+        kms.store_secret("API_KEY")
+    again = kms.store_secret("API_KEY", "x")
+    assert (again.version, again.ttl_ms, again.expires_ms, dict(again.tags), again.generate) == (
+        2,
+        None,
+        None,
+        {},
+        None,
+    )
+    assert kms.list_secrets(tags={"team": "shop"}).items == []
+
+
+@pytest.mark.parametrize("how", ["deleted", "deleted and undone", "one version destroyed"])
+def test_what_was_not_destroyed_whole_keeps_ttl_tags_and_rule(kms: KMSService, how: str) -> None:
+    kms.store_secret("API_KEY", ttl="1h", tags={"team": "shop"}, generate="hex:64")
+    if how == "one version destroyed":
+        kms.destroy_secret("API_KEY", version=1)
+    else:
+        kms.delete_secret("API_KEY")
+    if how == "deleted and undone":
+        kms.undelete_secret("API_KEY")
+    again = kms.store_secret("API_KEY", "x")
+    assert (again.ttl_ms, dict(again.tags), again.generate) == (3_600_000, {"team": "shop"}, "hex:64")
 
 
 @pytest.mark.parametrize("call", ["delete_secret", "undelete_secret", "destroy_secret", "list_versions", "get_secret"])

@@ -45,7 +45,7 @@ def create_user(context: Context, /, name: str, **rules: Any) -> None:
 @global_options
 @pass_context
 def passwd(context: Context, name: str) -> None:
-    """Give a user another password, which also ends its access tokens and lock."""
+    """Give a user another password. That ends its access tokens and its lock too."""
     from keystead.access.words import check_identity
 
     check_identity(name, "user")
@@ -96,7 +96,7 @@ def remove_user(context: Context, name: str, yes: bool) -> None:
 @click.group(cls=Verbs)
 @global_options
 def role() -> None:
-    """Roles: what machines log in to, by a role id and a secret id."""
+    """Roles, which machines log in to by secret ids."""
 
 
 @role.command("create")
@@ -142,7 +142,7 @@ def secret_id(context: Context, /, name: str, meta: tuple[str, ...], **given: An
 @global_options
 @pass_context
 def secret_ids(context: Context, name: str, destroy: str | None) -> None:
-    """List the secret ids of a role by their accessors, or remove one."""
+    """List the secret ids of a role. They go by their accessors, by which one can be removed too."""
     refuse_credential(destroy, "a secret id")
     with context.kms() as kms:
         if destroy is not None:

@@ -69,9 +69,10 @@ def _begun(digest: re.Match[str]) -> str:
 @global_options
 @pass_context
 def verify(context: Context, without_key: bool, public_key: str | None) -> None:
-    """Verify the log: every record, link and checkpoint, and that no change of the store lacks its record.
+    """Verify the log, and the store against it.
 
-    The exit code is 7 where something is wrong, and the first bad record is named.
+    Every record, link and checkpoint is checked, and that no change of the store lacks its record. The exit code is 7
+    where something is wrong, and the first bad record is named.
     """
     from keystead.services.audit_operations import verify_without_keys
 
@@ -155,7 +156,10 @@ def _end(chain: ChainReport, own: str) -> str:
 @global_options
 @pass_context
 def accept_rollback(context: Context, yes: bool) -> None:
-    """Go on with a store that is older than its log: an old copy was put back on purpose. This is recorded."""
+    """Go on with a store that is older than its log.
+
+    An old copy was put back on purpose. This is recorded.
+    """
     try:
         with context.kms():
             accepted = False

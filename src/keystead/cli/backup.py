@@ -22,10 +22,11 @@ _FILE = click.Path(path_type=Path)
 def backup(
     context: Context, file: Path, shreddable: bool, passphrase_file: str | None, passphrase_fd: int | None
 ) -> None:
-    """Write the whole store to one new encrypted FILE, and verify what was written.
+    """Write the whole store to one new encrypted FILE.
 
-    The passphrase alone opens it: keep it apart from the file. A shreddable backup needs the store's folder of shred
-    keys too, and what is under a data key that is destroyed later is gone from it as well.
+    What was written is read back and verified. The passphrase alone opens it: keep it apart from the file. A shreddable
+    backup needs the store's folder of shred keys too, and what is under a data key that is destroyed later is gone from
+    it as well.
     """
     from keystead.services.setup import require_absent
 
@@ -57,10 +58,11 @@ def restore(
     passphrase_file: str | None,
     passphrase_fd: int | None,
 ) -> None:
-    """Restore a backup FILE into a new store (default: .keystead/ here), or one that never held a secret.
+    """Restore a backup FILE into a new store.
 
-    The store opens by its own key, which is found or made as by `keystead init`: the former store's keys do not open
-    it. A damaged file, another passphrase, or a store that holds secrets changes nothing.
+    The store is .keystead/ here unless told, or one that never held a secret. It opens by its own key, which is found
+    or made as by `keystead init`: the former store's keys do not open it. A damaged file, another passphrase, or a
+    store that holds secrets changes nothing.
     """
     from keystead.services.setup import place, restore_store
 

@@ -97,9 +97,10 @@ class Context:
                 self.say(f"note: {notice}")
 
     def say(self, text: str) -> None:
-        """A sentence for a person on stderr, unless --quiet."""
-        if not self.quiet:
-            output.talk(text)
+        """A sentence for a person on stderr, unless --quiet; with --json in a document of its own."""
+        if self.quiet:
+            return
+        output.talk(output.as_document("note/1", note=text.strip().removeprefix("note: ")) if self.json else text)
 
     def log(self) -> None:
         """Send the log to stderr: from INFO with --verbose, from LOG_LEVEL where it is set, else not at all.

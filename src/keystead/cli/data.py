@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _LIMIT: Final = 64 * 1024 * 1024
 _FILE = click.Path(path_type=Path)
 STREAM: Final = b"ks\x81\x01"
+_START: Final = 12
+"""How many bytes tell a format and its data key."""
 Bound = dict[str, str] | str | None
 
 
@@ -61,15 +64,18 @@ def encrypt(
 ) -> None:
     """Encrypt stdin to stdout, or a file to a file.
 
-    The AAD is not in the ciphertext of v2 and of streams: decrypt needs the same one.
+    The AAD is not in the ciphertext of v2 and of streams: decrypt needs the same one. With --json the ciphertext (or
+    the file that was written) stands in one document, with its format and data key; a stream then needs --out.
     """
     bound = _bound(aad, aad_text)
     of_files = source is not None or target is not None
     if form == "stream" or (form is None and of_files):
+        _refuse_in_document(context, target)
         given = entry.stdin() if source is None else source
         with context.kms() as kms:
             size = kms.encrypt_stream(given, output.binary() if target is None else target, aad=bound)
-        _tell(context, "encrypted", size, target)
+            if target is not None:
+                _tell_file(context, kms, "encrypt", size, target, entry.read_file(target, _START))
         return
     if of_files:
         raise UsageError(
@@ -77,17 +83,34 @@ def encrypt(
         )
     data = _all(entry.stdin())
     with context.kms() as kms:
-        ciphertext = _encrypted(kms, data, bound, form or "v2-text")
-    output.write_bytes(ciphertext)
+        ciphertext, fields = _encrypted(kms, data, bound, form or "v2-text")
+    if context.json:
+        output.document("encrypt/1", **fields)
+    else:
+        output.write_bytes(ciphertext)
 
 
-def _encrypted(kms: KMSService, data: bytes, bound: Bound, form: str) -> bytes:
+def _encrypted(kms: KMSService, data: bytes, bound: Bound, form: str) -> tuple[bytes, dict[str, Any]]:
+    """A ciphertext as it is written, and the fields of its document."""
     from keystead.crypto.compact import to_text
 
     if form == "v1":
-        return json.dumps(kms.encrypt_data(data, aad=bound)).encode() + b"\n"
+        envelope = kms.encrypt_data(data, aad=bound)
+        return json.dumps(envelope).encode() + b"\n", _fields(form, envelope["keyId"], envelope=envelope)
     blob = kms.encrypt(data, aad=bound)
-    return blob if form == "v2" else to_text(blob).encode() + b"\n"
+    key = _data_key(kms, blob)
+    if form == "v2":
+        return blob, _fields(form, key, ciphertext_base64=b64encode(blob).decode())
+    return to_text(blob).encode() + b"\n", _fields(form, key, ciphertext=to_text(blob))
+
+
+def _fields(form: str, key: str, **more: Any) -> dict[str, Any]:
+    return {"format": form, "data_key": key, **more}
+
+
+def _data_key(kms: KMSService, start: bytes) -> str:
+    """The id of the data key that the header of a ciphertext or stream refers to."""
+    return kms.node.ring.by_reference(start[4:_START]).key_id
 
 
 @click.command()
@@ -97,24 +120,32 @@ def _encrypted(kms: KMSService, data: bytes, bound: Bound, form: str) -> bytes:
 def decrypt(
     context: Context, aad: tuple[str, ...], aad_text: str | None, source: Path | None, target: Path | None
 ) -> None:
-    """Decrypt stdin to stdout, or a file to a file: whatever `encrypt` writes; its first bytes tell the format.
+    """Decrypt stdin to stdout, or a file to a file.
 
-    Of a stream on stdin only verified parts are written; where its end is missing or damaged, the exit code is 7.
+    It takes whatever `encrypt` writes without --json: the first bytes tell the format. With --json the plaintext stands
+    in one document: as `plaintext` where it is UTF-8, else as `plaintext_base64`; a stream then needs --out. Of a
+    stream on stdin only verified parts are written; where its end is missing or damaged, the exit code is 7.
     """
     bound = _bound(aad, aad_text)
-    start = entry.read_file(source, len(STREAM)) if source is not None else entry.stdin().read(len(STREAM))
-    if start != STREAM and (source is not None or target is not None):
+    start = entry.read_file(source, _START) if source is not None else entry.stdin().read(_START)
+    is_stream = start.startswith(STREAM)
+    if not is_stream and (source is not None or target is not None):
         raise UsageError("files are streams, and this is none", hint="give it on stdin: keystead decrypt < FILE")
-    if start == STREAM:
+    if is_stream:
+        _refuse_in_document(context, target)
         given = cast(BinaryIO, _Joined(start, entry.stdin())) if source is None else source
         with context.kms() as kms:
             size = kms.decrypt_stream(given, output.binary() if target is None else target, aad=bound)
-        _tell(context, "decrypted", size, target)
+            if target is not None:
+                _tell_file(context, kms, "decrypt", size, target, start)
         return
     data = start + _all(entry.stdin())
     with context.kms() as kms:
-        plaintext = _decrypted(kms, data, bound)
-    output.write_bytes(plaintext)
+        plaintext, fields = _decrypted(kms, data, bound)
+    if context.json:
+        output.document("decrypt/1", **fields, **_as_text(plaintext))
+    else:
+        output.write_bytes(plaintext)
 
 
 class _Joined:
@@ -131,15 +162,26 @@ class _Joined:
         return self._rest.read(size)
 
 
-def _decrypted(kms: KMSService, data: bytes, bound: Bound) -> bytes:
+def _decrypted(kms: KMSService, data: bytes, bound: Bound) -> tuple[bytes, dict[str, Any]]:
+    """A plaintext, and what its document tells of the ciphertext."""
     from keystead.crypto.compact import TEXT_PREFIX, from_text
 
     text = data.strip()
     if text.startswith(b"{"):
-        return kms.decrypt_data(text, aad=bound, encoding=None)
+        plaintext = kms.decrypt_data(text, aad=bound, encoding=None)
+        return plaintext, _fields("v1", json.loads(text)["keyId"])
+    form, blob = "v2", data
     if text.startswith(TEXT_PREFIX.encode()):
-        return kms.decrypt(from_text(text.decode("latin-1")), aad=bound)
-    return kms.decrypt(data, aad=bound)
+        form, blob = "v2-text", from_text(text.decode("latin-1"))
+    plaintext = kms.decrypt(blob, aad=bound)
+    return plaintext, _fields(form, _data_key(kms, blob))
+
+
+def _as_text(plaintext: bytes) -> dict[str, str]:
+    try:
+        return {"plaintext": plaintext.decode()}
+    except UnicodeDecodeError:
+        return {"plaintext_base64": b64encode(plaintext).decode()}
 
 
 def _all(stream: BinaryIO) -> bytes:
@@ -149,8 +191,14 @@ def _all(stream: BinaryIO) -> bytes:
     return data
 
 
-def _tell(context: Context, done: str, size: int, target: Path | None) -> None:
-    if target is not None and context.json:
-        output.document(f"{done}/1", file=str(target.absolute()), bytes=size)
-    elif target is not None:
-        context.say(f"{done} {size} bytes into {target.absolute()}")
+def _refuse_in_document(context: Context, target: Path | None) -> None:
+    if context.json and target is None:
+        raise UsageError("a stream may be of any size, and a JSON document holds none", hint="give --out FILE")
+
+
+def _tell_file(context: Context, kms: KMSService, verb: str, size: int, target: Path, start: bytes) -> None:
+    if context.json:
+        fields = _fields("stream", _data_key(kms, start), file=str(target.absolute()), bytes=size)
+        output.document(f"{verb}/1", **fields)
+    else:
+        context.say(f"{verb}ed {size} bytes into {target.absolute()}")

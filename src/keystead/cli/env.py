@@ -35,10 +35,11 @@ def env() -> None:
 def import_command(
     context: Context, file: Path, only: str | None, overwrite: bool, rewrite: bool, undo: bool, yes: bool
 ) -> None:
-    """Import the values of a .env FILE (-: stdin) as secrets of the same names.
+    """Import the values of a .env FILE as secrets of the same names.
 
-    keystead's own variables and empty values are not imported. With --rewrite a value leaves the file once the store
-    has given it back; FILE.keystead keeps the file as it was, encrypted, and --undo brings that back.
+    FILE may be - for stdin. keystead's own variables and empty values are not imported. With --rewrite a value leaves
+    the file once the store has given it back; FILE.keystead keeps the file as it was, encrypted, and --undo brings that
+    back.
     """
     from keystead.services import env_file
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from typing import Final
 
 import click
 
 from keystead import errors
+from keystead.cli import output
 
 STOPPED: Final = 130
 # The first class that fits decides; more special ones stand before their bases.
@@ -48,10 +49,18 @@ def rendered(error: errors.KeysteadError, *, as_json: bool, acting: str = "") ->
     if acting:
         fields["as"] = acting
     if as_json:
-        return json.dumps({"schema": "keystead.error/1", "error": error.message, **fields}, indent=2)
+        return output.as_document("error/1", error=error.message, **fields)
     lines = [f"error: {error.message}"]
     lines += [f"  {name:<5} {text}" for name, text in fields.items() if text]
     return "\n".join(lines)
+
+
+def tell(error: errors.KeysteadError, *, as_json: bool, acting: str = "") -> None:
+    """The error on stderr: for a person, or as a document."""
+    text = rendered(error, as_json=as_json, acting=acting)
+    if not as_json:
+        text = text.replace("error:", output.emphasis("error:", sys.stderr, fg="red", bold=True), 1)
+    output.talk(text)
 
 
 def from_click(error: click.UsageError) -> errors.UsageError:

@@ -24,7 +24,10 @@ _FILE = click.Path(path_type=Path)
 @global_options
 @pass_context
 def generate_master_key(context: Context) -> None:
-    """Print a fresh master key as a line for the environment: KMS_MASTER_KEY=..."""
+    """Print a fresh master key for the environment.
+
+    It is one line, KMS_MASTER_KEY=..., and is kept nowhere else.
+    """
     key = keystead.generate_master_key()
     if context.json:
         output.document("generate-master-key/1", KMS_MASTER_KEY=key)

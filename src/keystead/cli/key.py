@@ -63,7 +63,7 @@ def create(
 @global_options
 @pass_context
 def list_command(context: Context, prefix: str) -> None:
-    """List the keys whose names begin with PREFIX, without their material."""
+    """List keys without their material. Those whose names begin with PREFIX."""
     with context.kms() as kms:
         keys = kms.keys
         found = every(lambda **page: keys.list(prefix, **page))
@@ -96,7 +96,7 @@ def _state(info: KeyInfo) -> str:
 @global_options
 @pass_context
 def show(context: Context, name: str) -> None:
-    """Show a key and its versions, by its name or an alias."""
+    """Show a key and its versions. NAME may be an alias."""
     with context.kms() as kms:
         keys = kms.keys
         info = keys.read(name)
@@ -144,7 +144,7 @@ def configure(
     min_decrypt: int | None,
     rotation: str | None,
 ) -> None:
-    """Change what a key is described by, its lowest versions and its rotation."""
+    """Change what of a key can change. That is what describes it, its lowest versions and its rotation."""
     from keystead.secrets.labels import KEEP
 
     with context.kms() as kms:
@@ -195,7 +195,7 @@ _change(
 @global_options
 @pass_context
 def schedule_destruction(context: Context, name: str, days: int) -> None:
-    """Suspend a key now, and destroy it when the waiting period is over."""
+    """Suspend a key now, and destroy it later. That is when the waiting period is over."""
     with context.kms() as kms:
         changed = kms.keys.schedule_destruction(name, days=days)
     shown(context, changed, f"key {changed.name} is suspended, and destroyed at {output.moment(changed.destroy_ms)}")

@@ -26,7 +26,7 @@ def add_to(group: click.Group) -> None:
 @global_options
 @pass_context
 def wrap(context: Context, public_key: Path) -> None:
-    """Wrap material on stdin for an import, under the PEM public key of a key for imports; needs no store."""
+    """Wrap material on stdin for an import. It needs the PEM public key of a key for imports, and no store."""
     from keystead.crypto.importing import wrap_for_import
 
     pem, material = entry.read_file(public_key, _LIMIT), entry.stdin().read(_LIMIT)
@@ -78,7 +78,7 @@ def import_command(
 @global_options
 @pass_context
 def export(context: Context, name: str, number: int | None, target: Path) -> None:
-    """Write the material of an exportable key to a new file that only you can read."""
+    """Write the material of an exportable key. The file is new, and only you can read it."""
     with context.kms() as kms:
         _write(target, lambda: kms.keys.export(name, version=number).material)
     _told(context, target, f"the material of key {name}")
@@ -91,7 +91,7 @@ def export(context: Context, name: str, number: int | None, target: Path) -> Non
 @global_options
 @pass_context
 def backup(context: Context, name: str, file: Path, passphrase_file: str | None, passphrase_fd: int | None) -> None:
-    """Write an exportable key with all its versions to one new encrypted FILE."""
+    """Write an exportable key to an encrypted file. All its versions are in it."""
     text = entry.passphrase("the backup", file=passphrase_file, descriptor=passphrase_fd, confirm=True)
     with context.kms() as kms:
         _write(file, lambda: kms.keys.backup(name, passphrase=text))

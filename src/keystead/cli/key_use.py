@@ -107,7 +107,7 @@ def encrypt(context: Context, name: str, bound: tuple[str, ...], number: int | N
 @global_options
 @pass_context
 def decrypt(context: Context, name: str, bound: tuple[str, ...], number: int | None, algorithm: str | None) -> None:
-    """Decrypt what encrypt wrote; the plaintext goes to stdout as it is."""
+    """Decrypt what encrypt wrote. The plaintext goes to stdout as it is."""
     blob = _blob(_data())
     with context.kms() as kms:
         plaintext = kms.keys.decrypt(name, blob, context=_pairs(bound), version=number, algorithm=algorithm)
@@ -124,7 +124,7 @@ def decrypt(context: Context, name: str, bound: tuple[str, ...], number: int | N
 @global_options
 @pass_context
 def reencrypt(context: Context, name: str, to: str | None, bound: tuple[str, ...]) -> None:
-    """Encrypt a ciphertext anew under the newest version, without showing what it holds."""
+    """Encrypt a ciphertext anew. The newest version is used, and nobody sees what it holds."""
     blob = _blob(_data())
     with context.kms() as kms:
         made = kms.keys.reencrypt(name, blob, to=to, context=_pairs(bound))
@@ -164,7 +164,7 @@ def verify(
     prehashed: bool,
     is_mac: bool,
 ) -> None:
-    """Verify that SIGNATURE (base64) is one of stdin; the exit code is 7 where it is not."""
+    """Verify a signature of stdin. SIGNATURE is base64; the exit code is 7 where it is not one."""
     message, given = _data(), from_base64(signature, "SIGNATURE")
     with context.kms() as kms:
         good = _verified(kms, name, (message, given), number, algorithm, prehashed=prehashed, is_mac=is_mac)
@@ -215,7 +215,7 @@ def mac(context: Context, name: str, number: int | None) -> None:
 def data_key(
     context: Context, name: str, length: int, pair: str | None, without_plaintext: bool, bound: tuple[str, ...]
 ) -> None:
-    """Make a key for data that is encrypted elsewhere: the key, and the same encrypted, as one document."""
+    """Make a key for data elsewhere. It comes as one document, in the clear and encrypted."""
     with context.kms() as kms:
         keys, with_plaintext, pairs = kms.keys, not without_plaintext, _pairs(bound)
         if pair is None:
@@ -235,7 +235,7 @@ def data_key(
 @global_options
 @pass_context
 def derive(context: Context, name: str, length: int, bound: tuple[str, ...], number: int | None) -> None:
-    """Derive bytes that only this key and --context give; base64."""
+    """Derive bytes from a key and --context. They are base64, and nothing else gives them."""
     with context.kms() as kms:
         derived = kms.keys.derive(name, _pairs(bound), length=length, version=number)
     _answer(context, "derived/1", derived)

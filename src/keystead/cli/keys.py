@@ -20,7 +20,7 @@ _SHOWN = 10
 @click.group(cls=Verbs)
 @global_options
 def keys() -> None:
-    """Data keys, under which secrets and data are encrypted."""
+    """Data keys, which encrypt secrets and data."""
 
 
 @keys.command("list")

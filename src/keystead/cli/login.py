@@ -26,7 +26,7 @@ _ASKED: Final = {"password": "Password of {}", "role": "Secret id of role id {}"
 @global_options
 @pass_context
 def login(context: Context, user: str | None, method: str, shown: bool) -> None:
-    """Log in to the store; every command acts as this user from now on, until `keystead logout`.
+    """Act as a user or role. Every command does from now on, until `keystead logout`.
 
     USER is the user's name, or with --method role the role id. What proves it is asked for, or comes on stdin.
     """
@@ -61,7 +61,7 @@ def login(context: Context, user: str | None, method: str, shown: bool) -> None:
 @global_options
 @pass_context
 def logout(context: Context, keep: bool) -> None:
-    """Revoke the access token of the last login, and forget it; commands act as the owner of the store again."""
+    """End the last login. Its access token is revoked, and commands act as the owner of the store again."""
     with context.owner() as kms:
         kept = context.kept(kms)
         token = None
@@ -82,7 +82,7 @@ def logout(context: Context, keep: bool) -> None:
 @global_options
 @pass_context
 def whoami(context: Context) -> None:
-    """Say as whom commands act on the store, and how that was proved."""
+    """Say as whom commands act. And how that was proved."""
     with context.kms() as kms:
         me = kms.whoami()
     if context.json:

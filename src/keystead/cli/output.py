@@ -23,7 +23,12 @@ _NARROWEST: Final = 6
 
 def document(schema: str, **fields: Any) -> None:
     """One JSON document on stdout; `schema` names its form and version, such as `list/1`."""
-    click.echo(json.dumps({"schema": f"keystead.{schema}", **fields}, indent=2, default=str))
+    click.echo(as_document(schema, **fields))
+
+
+def as_document(schema: str, **fields: Any) -> str:
+    """The text of a JSON document."""
+    return json.dumps({"schema": f"keystead.{schema}", **fields}, indent=2, default=str)
 
 
 def talk(text: str) -> None:

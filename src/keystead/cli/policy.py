@@ -66,7 +66,7 @@ def _document(place: str) -> str:
 @click.group(cls=Verbs)
 @global_options
 def policy() -> None:
-    """Policies: what principals may do, and trying what they say."""
+    """Policies: who may do what."""
 
 
 @policy.command("write")
@@ -76,7 +76,7 @@ def policy() -> None:
 @global_options
 @pass_context
 def write(context: Context, name: str, file: str, expected_version: int | None) -> None:
-    """Write a policy from a file of JSON, or from stdin, in the place of the one of its name."""
+    """Write a policy from a file of JSON. It takes the place of the one of its name; - is stdin."""
     document = _document(file)
     with context.kms() as kms:
         written = kms.policies.write(name, document, expected_version=expected_version)
@@ -147,7 +147,7 @@ def remove(context: Context, name: str, yes: bool) -> None:
 @global_options
 @pass_context
 def test(context: Context, /, policy_: str, action: str, what: str, is_file: bool, **given: Any) -> None:
-    """Would a policy allow an action on WHAT, such as secret/db/password? Ends with 4 where it would not."""
+    """Tell whether a policy would allow something. WHAT is such as secret/db/password; 4 is the exit code where not."""
     tried = _document(policy_) if is_file else policy_
     if is_file and not tried.lstrip().startswith("{"):
         raise UsageError("the policy is no JSON object", hint="docs/policies.md shows what a policy is made of")

@@ -12,8 +12,8 @@ import keystead
 from keystead.cli import output
 from keystead.cli.commands import Commands
 from keystead.cli.context import Context, global_options
-from keystead.cli.failures import STOPPED, exit_code, from_click, rendered
-from keystead.errors import FileUnavailable, KeysteadError
+from keystead.cli.failures import STOPPED, exit_code, from_click, tell
+from keystead.errors import FileUnavailable, KeysteadError, UsageError
 
 _PIPE_CLOSED = 141
 
@@ -40,15 +40,16 @@ def run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    context = Context()
     try:
-        return _run(Context(), arguments)
+        return _run(context, arguments)
     except BrokenPipeError:
         output.discard_stdout()
         return _PIPE_CLOSED
     except Exception as error:
         if _debug():
             raise
-        _tell_unexpected(error)
+        tell(_unexpected(error), as_json=context.json)
         return 1
 
 
@@ -60,10 +61,12 @@ def _run(context: Context, arguments: list[str]) -> int:
     except KeysteadError as error:
         if _debug():
             raise
-        _tell(context, error)
+        tell(error, as_json=context.json, acting=context.acting)
         return exit_code(error)
     except (click.Abort, KeyboardInterrupt):
-        output.talk("\nstopped")
+        output.talk(
+            output.as_document("error/1", error="stopped", why="", next="", code="") if context.json else "\nstopped"
+        )
         return STOPPED
     except BrokenPipeError:
         raise
@@ -72,7 +75,7 @@ def _run(context: Context, arguments: list[str]) -> int:
             raise
         hint = "check the files, and the disk or program that the output goes to"
         failed = FileUnavailable("cannot read the input or write the output", why=error.strerror or "", hint=hint)
-        _tell(context, failed)
+        tell(failed, as_json=context.json, acting=context.acting)
         output.discard_stdout()
         return exit_code(failed)
 
@@ -83,29 +86,28 @@ def _invoke(context: Context, arguments: list[str]) -> int:
             cli.invoke(ctx)
     except click.exceptions.Exit as end:
         return end.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        output.talk(error.format_message())
-        return 2
     except click.UsageError as error:
-        # The option may stand behind the mistake, where click did not get to.
-        context.json = context.json or "--json" in arguments
+        # The option may stand behind the mistake, where click did not get to; what follows -- is a child's.
+        own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        context.json = context.json or "--json" in own
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            if not context.json:
+                output.talk(error.format_message())
+                return 2
+            raise UsageError(
+                f"{error.ctx.command_path} takes a command", hint=f"see {error.ctx.command_path} --help"
+            ) from None
         raise from_click(error) from None
     except EOFError:
         raise click.Abort from None
     return 0
 
 
-def _tell(context: Context, error: KeysteadError) -> None:
-    text = rendered(error, as_json=context.json, acting=context.acting)
-    if not context.json:
-        text = text.replace("error:", output.emphasis("error:", sys.stderr, fg="red", bold=True), 1)
-    output.talk(text)
-
-
-def _tell_unexpected(error: Exception) -> None:
-    output.talk(
-        f"error: something went wrong that keystead does not expect ({type(error).__name__})\n"
-        f"  next  run it again with KEYSTEAD_DEBUG=1 and report what it prints (keystead {keystead.__version__})"
+def _unexpected(error: Exception) -> KeysteadError:
+    version = f"keystead {keystead.__version__}"
+    return KeysteadError(
+        f"something went wrong that keystead does not expect ({type(error).__name__})",
+        hint=f"run it again with KEYSTEAD_DEBUG=1 and report what it prints ({version})",
     )
 
 

@@ -38,10 +38,11 @@ def rekey(
     drop: tuple[str, ...],
     yes: bool,
 ) -> None:
-    """Make a new root key and rewrap the data keys under it; no secret is rewritten.
+    """Make a new root key.
 
-    Every slot is either opened by its key, passphrase or kit, or dropped. The slot that the store is opened by now
-    needs nothing more. After a leak go on with `keystead keys rotate`: old copies still yield the old data keys.
+    The data keys are rewrapped under it; no secret is rewritten. Every slot is either opened by its key, passphrase or
+    kit, or dropped. The slot that the store is opened by now needs nothing more. After a leak go on with `keystead keys
+    rotate`: old copies still yield the old data keys.
     """
     with context.kms() as kms:
         credentials: dict[str, Credential] = {}

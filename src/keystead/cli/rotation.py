@@ -67,7 +67,10 @@ def rotate(
 @global_options
 @pass_context
 def rm(context: Context, name: str, undo: bool, destroy: bool, yes: bool) -> None:
-    """Delete a secret, which --undo brings back; or destroy it, which nothing does."""
+    """Delete a secret, or destroy it for good.
+
+    What was deleted --undo brings back; what was destroyed nothing does.
+    """
     from keystead.secrets.names import parse_reference
 
     reference = parse_reference(name)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from keystead.cli import output
 from keystead.cli.context import Context, global_options
-from keystead.errors import UsageError
+from keystead.cli.failures import tell
+from keystead.errors import FileUnavailable, UsageError
 
 if TYPE_CHECKING:
     from keystead.services.kms import KMSService
@@ -53,7 +53,7 @@ def run(ctx: click.Context, words: tuple[str, ...], only: str | None, before: st
     keystead becomes CMD, so that its signals and its exit code are CMD's. With PREFIX, only the secrets under it are
     handed on: `keystead run prod -- CMD` makes DB_PASSWORD of prod/db/password. A variable is its secret's name in
     upper case, with _ for all but letters and digits; two that become the same are an error. What opens the store is
-    taken out of CMD's environment.
+    taken out of CMD's environment. stdout is CMD's alone; with --json what keystead says on stderr is JSON.
     """
     context = ctx.ensure_object(Context)
     command, folder = _split(ctx.meta["child"], words)
@@ -68,7 +68,7 @@ def run(ctx: click.Context, words: tuple[str, ...], only: str | None, before: st
     if any(len(value) >= _NOTICEABLE and value in argument for value in secrets.values() for argument in command[1:]):
         context.say("note: an argument holds a secret's value, where everyone on this machine can read it")
         context.say("      in single quotes the variable is left to the child: keystead run -- sh -c 'CMD \"$NAME\"'")
-    _become(command, _child_environment(secrets))
+    _become(context, command, child_environment() | secrets)
 
 
 def _split(child: tuple[str, ...] | None, words: tuple[str, ...]) -> tuple[list[str], str]:
@@ -127,14 +127,15 @@ def _values(kms: KMSService, variables: Mapping[str, str]) -> dict[str, str]:
     return secrets
 
 
-def _child_environment(secrets: Mapping[str, str]) -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """This process's environment without what opens the store."""
     from keystead.node.settings import environment
     from keystead.services.import_environment import refused_variable
 
-    return {name: text for name, text in environment().items() if not refused_variable(name)} | dict(secrets)
+    return {name: text for name, text in environment().items() if not refused_variable(name)}
 
 
-def _become(command: list[str], environment: dict[str, str]) -> Any:
+def _become(context: Context, command: list[str], environment: dict[str, str]) -> Any:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -144,11 +145,11 @@ def _become(command: list[str], environment: dict[str, str]) -> Any:
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 - this is what the command is for
     except FileNotFoundError:
-        _stop(f"cannot run {command[0]}: there is no such program", _NOT_FOUND)
+        _stop(context, command[0], "there is no such program", _NOT_FOUND)
     except (OSError, ValueError) as error:
-        _stop(f"cannot run {command[0]}: {getattr(error, 'strerror', None) or 'not a command'}", _NOT_RUN)
+        _stop(context, command[0], getattr(error, "strerror", None) or "not a command", _NOT_RUN)
 
 
-def _stop(message: str, code: int) -> None:
-    output.talk(f"error: {message}")
+def _stop(context: Context, program: str, why: str, code: int) -> None:
+    tell(FileUnavailable(f"cannot run {program}", why=why, hint="check its name and PATH"), as_json=context.json)
     raise click.exceptions.Exit(code)

@@ -15,6 +15,7 @@ from keystead.cli.context import Context, every, global_options, pass_context
 from keystead.errors import UsageError
 
 if TYPE_CHECKING:
+    from keystead.cli.clip import Tool
     from keystead.secrets.model import SecretInfo, VersionInfo
     from keystead.secrets.value import SecretValue
     from keystead.services.kms import KMSService
@@ -65,7 +66,8 @@ def set_command(
 ) -> None:
     """Store a new version of a secret. The value is asked for, or comes from stdin or a file.
 
-    One newline at the end of the input is dropped. TTL, tags and rule of the version before are kept unless given.
+    One newline at the end of the input is dropped. TTL, tags and rule of the version before are kept unless given; a
+    secret that was destroyed has none.
     """
     from keystead.secrets.names import check_name
 
@@ -91,29 +93,57 @@ def set_command(
 
 @click.command()
 @click.argument("name", metavar="NAME[#VERSION|#LABEL]")
+@click.option("--clip", is_flag=True, help="Copy it to the clipboard in place of printing it.")
 @global_options
 @pass_context
-def get(context: Context, name: str) -> None:
+def get(context: Context, name: str, clip: bool) -> None:
     """Print the value of a secret, and nothing else.
 
-    NAME#3 is the third version, NAME#previous the one before the last rotation.
+    NAME#3 is the third version, NAME#previous the one before the last rotation. With --clip the value goes to the
+    clipboard, and out of it after 30 seconds, if it is still there then. A program that keeps what was copied keeps it.
     """
     from keystead.secrets.names import parse_reference
 
     reference = parse_reference(name)
+    tool = _clipboard() if clip else None
     with context.kms() as kms:
         found = kms.get_secret(reference.name, version=reference.version, label=reference.label)
         more = _metadata(kms, found) if context.json else {}
     value = found.reveal()
+    if tool is not None:
+        _copy(context, tool, found, more)
+        return
     if context.json:
         output.document("get/1", name=found.name, version=found.version, **_as_text(value), **more)
         return
     data = value if isinstance(value, bytes) else value.encode()
     if output.is_terminal(sys.stdout):
         output.write_bytes(data + b"\n")
-        context.say("note: the value stays in this terminal's scrollback; clear it when you are done")
+        context.say("note: the value stays in this terminal's scrollback; get --clip copies it in place of showing it")
     else:
         output.write_bytes(data)
+
+
+def _clipboard() -> Tool:
+    from keystead.cli.clip import find_tool
+
+    return find_tool()
+
+
+def _copy(context: Context, tool: Tool, found: SecretValue, more: Mapping[str, Any]) -> None:
+    from keystead.cli.clip import SECONDS, copy
+    from keystead.cli.run import child_environment
+
+    value = found.reveal()
+    if isinstance(value, bytes):
+        raise UsageError(
+            f"secret {found.name} holds bytes, and a clipboard text", hint=f"keystead get {found.name} >FILE"
+        )
+    copy(tool, value, child_environment())
+    if context.json:
+        output.document("get/1", name=found.name, version=found.version, cleared_after_seconds=SECONDS, **more)
+    else:
+        context.say(f"{found.name}#{found.version} is in the clipboard for {SECONDS} seconds")
 
 
 def _as_text(value: str | bytes) -> dict[str, str]:
@@ -160,7 +190,10 @@ def list_command(
     limit: int | None,
     after: str | None,
 ) -> None:
-    """List secrets, without values: those whose names begin with PREFIX."""
+    """List secrets, without values.
+
+    With PREFIX, those whose names begin with it.
+    """
     chosen = entry.pairs(tags, "--tag")
     found: list[SecretInfo] = []
     with context.kms() as kms:
@@ -208,7 +241,10 @@ def described(item: SecretInfo | VersionInfo) -> dict[str, Any]:
 @global_options
 @pass_context
 def history(context: Context, name: str) -> None:
-    """List the versions of a secret, oldest first, without values."""
+    """List the versions of a secret, without values.
+
+    The oldest is first.
+    """
     with context.kms() as kms:
         versions = every(partial(kms.list_versions, name))
     if context.json:

@@ -16,14 +16,17 @@ _RECORDS = 10_000
 @click.group(cls=Verbs)
 @global_options
 def sessions() -> None:
-    """Sessions: who acted on the store, and ending one that acts now."""
+    """Sessions: who acts on the store, and ending one."""
 
 
 @sessions.command("list")
 @global_options
 @pass_context
 def list_command(context: Context) -> None:
-    """List the sessions that the last 10,000 audit records tell of, the last to act first. No master key is needed."""
+    """List the sessions that acted of late.
+
+    They are those that the last 10,000 audit records tell of, the last to act first. No master key is needed.
+    """
     from keystead.services.audit_operations import read_log
 
     found: dict[str, dict[str, Any]] = {}
@@ -65,7 +68,10 @@ def list_command(context: Context) -> None:
 @global_options
 @pass_context
 def revoke(context: Context, session: str) -> None:
-    """End a session of any process on the store, which sees it within one second."""
+    """End a session of any process on the store.
+
+    The process sees it within one second.
+    """
     with context.kms() as kms:
         kms.revoke_session(session)
     if context.json:

@@ -128,7 +128,10 @@ def _add_kit(kms: KMSService, path: Path, label: str) -> SlotInfo:
 @global_options
 @pass_context
 def remove(context: Context, slot: str, yes: bool) -> None:
-    """Remove a slot, given by its id, the beginning of it, or its label. The last one stays."""
+    """Remove a slot; the last one stays.
+
+    SLOT is its id, the beginning of it, or its label.
+    """
     with context.kms() as kms:
         found = kms.slots.find(slot)
         own = kms.node.opened_slot

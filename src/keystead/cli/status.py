@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @global_options
 @pass_context
 def status(context: Context) -> None:
-    """Show the store, its keys, its secrets and its audit log, in figures."""
+    """Show the store, keys, secrets and log in figures."""
     with context.kms() as kms:
         found = kms.get_status()
     if context.json:

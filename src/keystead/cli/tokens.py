@@ -51,7 +51,7 @@ def refuse_credential(text: str | None, what: str = "an access token") -> None:
 @click.group(cls=Verbs)
 @global_options
 def token() -> None:
-    """Access tokens: what callers show to prove who they are."""
+    """Access tokens, by which callers prove who they are."""
 
 
 @token.command("create")
@@ -81,7 +81,7 @@ def create(context: Context, /, **given: Any) -> None:
 @global_options
 @pass_context
 def lookup(context: Context, accessor: str | None) -> None:
-    """Tell what is known of an access token: the one that this acts by, that of ACCESSOR, or one on stdin (-)."""
+    """Tell what is known of an access token. It is the one that this acts by, that of ACCESSOR, or one on stdin (-)."""
     refuse_credential(accessor)
     shown = typed("Access token") if accessor == entry.STDIN else None
     with context.kms() as kms:
@@ -96,7 +96,7 @@ def lookup(context: Context, accessor: str | None) -> None:
 @global_options
 @pass_context
 def renew(context: Context, accessor: str | None, increment: str | None) -> None:
-    """Move the end of an access token: the one that this acts by, or that of ACCESSOR."""
+    """Move the end of an access token. It is the one that this acts by, or that of ACCESSOR."""
     refuse_credential(accessor)
     with context.kms() as kms:
         if accessor is None:
@@ -112,7 +112,7 @@ def renew(context: Context, accessor: str | None, increment: str | None) -> None
 @global_options
 @pass_context
 def revoke(context: Context, accessor: str | None, principal: str | None) -> None:
-    """End an access token with all that descend from it: of ACCESSOR, one on stdin (-), or all of a principal."""
+    """End an access token and its descendants. It is that of ACCESSOR, one on stdin (-), or all of a principal."""
     refuse_credential(accessor)
     if (accessor is None) == (principal is None):
         raise UsageError("revoke takes an ACCESSOR or a --principal", hint="keystead token list; or keystead logout")
@@ -135,7 +135,7 @@ def revoke(context: Context, accessor: str | None, principal: str | None) -> Non
 @global_options
 @pass_context
 def list_command(context: Context, principal: str | None) -> None:
-    """List the access tokens by their accessors, with those that ended within a day."""
+    """List the access tokens by their accessors. Those that ended within a day are among them."""
     with context.kms() as kms:
         found = every(partial(kms.tokens.list, principal=principal))
     if context.json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keystead.access.session import Session
+from keystead.keys.named.look import NamedKeyReader
 from keystead.keys.named.manage import NamedKeyManager
 from keystead.keys.named.model import KeyBinder
 from keystead.keys.named.portable import KeyPorter
@@ -23,6 +24,7 @@ class NamedKeys:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.ring = NamedKeyRing(node.ring, self._rows, self._binder, node.clock)
+        self.reader = NamedKeyReader(node.gate, node.ring, self._binder, self._rows)
         self.manager = NamedKeyManager(
             node.gate,
             node.ring,

@@ -74,20 +74,6 @@ def check_version(version: int) -> int:
     return version
 
 
-def check_selector(version: int | None, label: str | None) -> None:
-    """Return if these choose a version of a secret: a number, a label, or neither for the current one.
-
-    Raises:
-        UsageError: both were given, or one is no such thing.
-    """
-    if version is not None:
-        check_version(version)
-        if label is not None:
-            raise UsageError("version and label contradict each other", hint="give one of them")
-    if label is not None:
-        check_label(label)
-
-
 def check_names(names: Iterable[str]) -> list[str]:
     """A list of several names, not checked one by one.
 
@@ -130,6 +116,27 @@ def parse_reference(text: str) -> Reference:
         f"what follows # in the reference to {name} is neither a version nor a label",
         hint=f"write {name}#3, {name}#current, {name}#previous or {name}#pending",
     )
+
+
+def choose(name: str, version: int | None, label: str | None) -> Reference:
+    """What a name or reference, with a version's number or a label beside it, refers to.
+
+    Raises:
+        UsageError: one of them is no such thing, or more than one of them chooses a version.
+    """
+    reference = parse_reference(name)
+    if version is None and label is None:
+        return reference
+    if version is not None:
+        check_version(version)
+        if label is not None:
+            raise UsageError("version and label contradict each other", hint="give one of them")
+    chosen = None if label is None else check_label(label)
+    if reference.version is not None or reference.label is not None:
+        raise UsageError(
+            f"{name} names a version already, and another version or label was given with it", hint="give one of them"
+        )
+    return Reference(reference.name, version, chosen)
 
 
 def environment_name(name: str) -> str:

@@ -34,7 +34,7 @@ from keystead.secrets.model import (
     require_readable,
     tags_of,
 )
-from keystead.secrets.names import Reference, check_name, check_prefix, check_selector, check_tags
+from keystead.secrets.names import Reference, check_name, check_prefix, check_tags, choose
 from keystead.secrets.ports import Filter, SecretRows
 from keystead.secrets.value import SecretValue
 
@@ -75,13 +75,12 @@ class SecretReader:
         return SecretFacts(name, self.rows, self.binder)
 
     def get(self, session: Session, name: str, version: int | None, label: str | None) -> Found:
-        """The value of a secret: its current version, or the one of a number or label.
+        """The value of a secret: its current version, or the one of a number or label, beside the name or in it.
 
         Raises:
             SecretNotFound, SecretExpired, SecretDeleted, IntegrityError, KeyStateError.
         """
-        check_name(name)
-        check_selector(version, label)
+        name, version, label = choose(name, version, label)
         with self.gate.read(session, "secret:read", f"secret/{name}", "secret_retrieved", self.facts(name)) as detail:
             rows = self.rows()
             both = rows.current(name)

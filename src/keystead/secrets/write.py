@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
@@ -21,6 +22,8 @@ from keystead.secrets.ports import SecretRows
 from keystead.secrets.read import SecretReader
 from keystead.secrets.value import SecretValue
 
+_GONE: Final[Mapping[str, object]] = MappingProxyType({"ttl_ms": None, "rule": None, "tags": "{}"})
+"""What a secret that was destroyed has no more."""
 TTL = timedelta | str | Keep | None
 Value = str | bytes | SecretValue
 
@@ -120,7 +123,9 @@ class SecretWriter:
         self.changed([name])
 
     def destroy(self, session: Session, name: str, version: int | None) -> None:
-        """Destroy one version, or all and with them the secret; its name stays held. There is no undo.
+        """Destroy one version, or all and with them the secret, its tags, TTL and rule. There is no undo.
+
+        The name and its numbers stay held: stored again, it goes on with the next version, and nothing else is kept.
 
         Raises:
             SecretNotFound: no such secret or version. SecretDeleted: it was destroyed before.
@@ -142,7 +147,7 @@ class SecretWriter:
                 if row.ciphertext is not None:
                     rows.destroy_version(name, row.version, now)
             change.detail["through" if version is None else "version"] = version or head.latest
-            gone = {"destroyed_ms": now} if version is None else {}
+            gone = {**_GONE, "destroyed_ms": now} if version is None else {}
             self._save(change, rows, head, updated_ms=now, **gone)
         self.changed([name])
         self.scrub()

@@ -61,7 +61,7 @@ class NamedKeyChanges:
 
     def read(self, name: str) -> KeyInfo:
         """A key without its material. Raises KeyNotFound."""
-        return self._manager.read(self._face._session, name)
+        return self._named().reader.read(self._face._session, name)
 
     def list(self, prefix: str | None = None, *, limit: int = 100, after: str | None = None) -> Page[KeyInfo]:
         """A page of the keys in the order of their names.
@@ -70,11 +70,11 @@ class NamedKeyChanges:
             UsageError: a limit outside 1 to 1,000.
         """
         check_limit(limit)
-        return Page(*self._manager.page(self._face._session, "" if prefix is None else prefix, limit, after))
+        return Page(*self._named().reader.page(self._face._session, "" if prefix is None else prefix, limit, after))
 
     def versions(self, name: str, *, limit: int = 100, after: str | None = None) -> Page[KeyVersionInfo]:
         """A page of the versions of a key, oldest first. Raises KeyNotFound."""
-        found = self._manager.versions(self._face._session, name)
+        found = self._named().reader.versions(self._face._session, name)
         return page_of(found, lambda info: str(info.version), limit=limit, after=after)
 
     # Changing

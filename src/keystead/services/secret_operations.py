@@ -81,11 +81,13 @@ class SecretOperations(SessionFace):
     def get_secret(self, name: str, *, version: int | None = None, label: str | None = None) -> SecretValue:
         """The value of a secret: its current version, or the one of a number or of a label.
 
+        These may stand in the name as well: `NAME#3`, `NAME#previous`.
+
         Raises:
             SecretNotFound: no such secret, version or label.
             SecretExpired, SecretDeleted: it may not be read any more.
             IntegrityError: the record is not what keystead wrote.
-            UsageError: version and label were both given.
+            UsageError: more than one of a version and a label was given.
         """
         return self._node.reader.get(self._session, name, version, label).value
 
@@ -132,7 +134,7 @@ class SecretOperations(SessionFace):
         self._node.writer.undelete(self._session, name)
 
     def destroy_secret(self, name: str, *, version: int | None = None) -> None:
-        """Destroy one version, or the whole secret. There is no undo; the name stays held.
+        """Destroy one version, or the whole secret with its tags, TTL and rule. There is no undo; the name stays held.
 
         Raises:
             SecretNotFound: no such secret or version.

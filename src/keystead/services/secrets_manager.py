@@ -16,7 +16,7 @@ from keystead.node.settings import environment
 from keystead.secrets.cache import Entry, Key, Known, cache_seconds
 from keystead.secrets.labels import KEEP, Keep, is_expired
 from keystead.secrets.model import SecretInfo
-from keystead.secrets.names import Reference, check_names, check_selector, environment_name, parse_reference
+from keystead.secrets.names import Reference, check_names, choose, environment_name, parse_reference
 from keystead.secrets.read import Found
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
@@ -103,9 +103,11 @@ class SecretsManager:
     ) -> Any:
         """The value of a secret, a `SecretValue`; `default` where the store never held it and no variable has it.
 
-        A name that the store never held falls back to the environment variable of that name, announced.
+        A version's number or a label may stand in the name as well: `NAME#3`, `NAME#previous`. A name that the store
+        never held falls back to the environment variable of that name, announced.
 
         Raises:
+            UsageError: more than one of a version and a label was given.
             SecretNotFound: nobody has it, and there is no default.
             SecretExpired, SecretDeleted, IntegrityError, StoreBusy, StoreUnavailable: never answered by a fallback.
         """
@@ -116,15 +118,15 @@ class SecretsManager:
             if not counter.open:
                 self.kms.node.counts.resume(counter)
             return hot[0]
+        reference = choose(name, version, label)
         try:
-            return self._read(Reference(name, version, label))  # type: ignore[arg-type]
+            return self._read(reference)
         except SecretNotFound as error:
             if error.refused:
                 raise
-            if version is None and label is None:
-                fallback = self._fall_back(name)
-                if fallback is not None:
-                    return fallback
+            if reference.version is None and reference.label is None:
+                fallback = self._fall_back(reference.name)
+                default = default if fallback is None else fallback
             if default is MISSING:
                 raise
             return default
@@ -138,7 +140,6 @@ class SecretsManager:
         return hot[0]
 
     def _read(self, reference: Reference) -> SecretValue:
-        check_selector(reference.version, reference.label)
         node, session = self._watch(), self.kms._session
         if session.authentication.limited:  # the cache is a second entry to the gate, and each takes a use
             return node.reader.get(session, reference.name, reference.version, reference.label).value
@@ -230,8 +231,7 @@ class SecretsManager:
         value = variables.get(variable)
         if not value or refused_variable(variable) or node.reader.held(name):
             return None
-        if name not in self._fallbacks:
-            self._fallbacks[name] = variable
+        self._fallbacks.setdefault(name, variable)
         node.record(self.kms._session, "environment_fallback", f"secret/{name}", variable=variable)
         return SecretValue(value, name=name)
 

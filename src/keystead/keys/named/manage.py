@@ -18,11 +18,12 @@ from keystead.errors import AlreadyExists, KeyNotFound, KeyStateError, UsageErro
 from keystead.gate import Change, Gate, Session
 from keystead.keys.lifecycle import KeyState, require_transition
 from keystead.keys.named.form import NewKey, Settings, check_new, configured, key_type
-from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionInfo, KeyVersionRow, tags_text
+from keystead.keys.named.look import found_or_none, key_info
+from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionRow, tags_text
 from keystead.keys.named.names import check_key_name
 from keystead.keys.named.ports import AliasRow, NamedKeyRows
 from keystead.keys.named.ring import checked
-from keystead.keys.named.rules import SYMMETRIC, Usage, check_usage, operations
+from keystead.keys.named.rules import SYMMETRIC, Usage, check_usage
 from keystead.keys.ring import KeyRing
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ class NamedKeyManager:
         finally:
             zero(made)
         self.changed()
-        return self.info(head, ())
+        return key_info(head, ())
 
     def _head(self, name: str, kind: KeyType, usage: Usage, new: NewKey, origin: str) -> KeyHead:
         now = self.clock.now_ms()
@@ -117,85 +118,13 @@ class NamedKeyManager:
         row = row._replace(key_reference=record.reference)
         return row._replace(material=key.seal(bytes(material), self.binder().version_aad(head, row)))
 
-    # Looking
-
-    def read(self, session: Session, name: str) -> KeyInfo:
-        """A key without its material, by name or alias."""
-        return self._look(session, name, lambda rows, head: self.info(head, tuple(rows.aliases(head.key_id))))
-
-    def versions(self, session: Session, name: str) -> list[KeyVersionInfo]:
-        """The versions of a key, oldest first."""
-        return self._look(
-            session,
-            name,
-            lambda rows, head: [self._version_info(head, row) for row in rows.versions(head.key_id)],
-        )
-
-    def _look(self, session: Session, name: str, shown: Callable[[NamedKeyRows, KeyHead], T]) -> T:
-        check_key_name(name)
-        rows = self.read_rows()
-        found = _found(rows, self.binder(), name)
-        target = name if found is None else found.name
-        facts = None if found is None else {"tags": found.facts()}
-        with self.gate.read(session, "key:read", f"key/{target}", "key_read", facts):
-            return shown(rows, checked(rows, self.binder(), name))
-
-    def page(self, session: Session, prefix: str, limit: int, after: str | None) -> tuple[list[KeyInfo], str | None]:
-        """A page of the keys in the order of their names, and the name to go on from, if more follow."""
-        if not isinstance(prefix, str) or not prefix.isascii():
-            raise UsageError("prefix is not the beginning of a key's name")
-        if after is not None:
-            check_key_name(after)
-        with self.gate.read(session, "key:list", f"key/{prefix}*", "keys_listed") as detail:
-            rows, binder = self.read_rows(), self.binder()
-            found = rows.page(prefix, limit + 1, after)
-            items = [self.info(binder.check(head), tuple(rows.aliases(head.key_id))) for head in found[:limit]]
-            detail["count"] = len(items)
-            return items, items[-1].name if len(found) > limit else None
-
-    def info(self, head: KeyHead, aliases: tuple[str, ...]) -> KeyInfo:
-        """What may be shown of a head."""
-        able = sorted(operations(KeyType(head.type), Usage(head.usage)))
-        following = None if head.rotation_ms is None else head.rotated_ms + head.rotation_ms
-        return KeyInfo(
-            name=head.name,
-            id=head.key_id,
-            type=head.type,
-            usage=head.usage,
-            state=head.state,
-            origin=head.origin,
-            version=head.primary,
-            min_encrypt=head.min_encrypt,
-            min_decrypt=head.min_decrypt,
-            deterministic=head.deterministic,
-            exportable=head.exportable,
-            description=head.description,
-            tags=head.facts(),
-            aliases=aliases,
-            operations=tuple(operation.value for operation in able),
-            rotation_ms=head.rotation_ms,
-            next_rotation_ms=following if head.state == KeyState.ACTIVE else None,
-            destroy_ms=head.destroy_ms,
-            created_ms=head.created_ms,
-            updated_ms=head.updated_ms,
-        )
-
-    def _version_info(self, head: KeyHead, row: KeyVersionRow) -> KeyVersionInfo:
-        state = head.state
-        if row.material is None:
-            state = KeyState.DESTROYED.value
-        elif state == KeyState.ACTIVE and row.version != head.primary:
-            state = KeyState.DEACTIVATED.value
-        key_id = self.ring.by_reference(row.key_reference).key_id
-        return KeyVersionInfo(row.version, row.created_ms, row.version == head.primary, state, key_id)
-
     # Changing
 
     @contextmanager
     def changing(self, session: Session, name: str, action: str, event: str) -> Iterator[_Changing]:
         """A change of one key, found by name or alias: what the block leaves in `head` is what the store has then."""
         check_key_name(name)
-        found = _found(self.read_rows(), self.binder(), name)
+        found = found_or_none(self.read_rows(), self.binder(), name)
         target = name if found is None else found.name
         facts = None if found is None else {"tags": found.facts()}
         with self.gate.change(session, action, f"key/{target}", event, facts) as change:
@@ -325,7 +254,7 @@ class NamedKeyManager:
         return self._after(now)
 
     def _after(self, now: _Changing) -> KeyInfo:
-        return self.info(now.head, tuple(self.read_rows().aliases(now.head.key_id)))
+        return key_info(now.head, tuple(self.read_rows().aliases(now.head.key_id)))
 
     # Aliases
 
@@ -378,13 +307,6 @@ class _Changing:
     rows: NamedKeyRows
     head: KeyHead
     change: Change[Any]
-
-
-def _found(rows: NamedKeyRows, binder: KeyBinder, name: str) -> KeyHead | None:
-    try:
-        return checked(rows, binder, name)
-    except KeyNotFound:
-        return None
 
 
 def require_there(head: KeyHead) -> None:

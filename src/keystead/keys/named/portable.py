@@ -23,6 +23,7 @@ from keystead.crypto.types import KeyType
 from keystead.errors import AlreadyExists, BackupError, DecryptionError, KeyStateError, KeysteadError, UsageError
 from keystead.gate import Session
 from keystead.keys.named.form import NewKey
+from keystead.keys.named.look import key_info
 from keystead.keys.named.manage import NamedKeyManager, require_there
 from keystead.keys.named.model import KeyHead, KeyInfo, KeyVersionRow
 from keystead.keys.named.names import check_key_name
@@ -112,7 +113,7 @@ class KeyPorter:
             rows.put(head)
             change.detail.update(head=head.digest, versions=len(versions))
         manager.changed()
-        return manager.info(head, ())
+        return key_info(head, ())
 
     def import_key(
         self, session: Session, use: NamedKeyUse, name: str, wrapped: tuple[bytes, str], new: NewKey
