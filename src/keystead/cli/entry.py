@@ -26,7 +26,7 @@ def stdin() -> BinaryIO:
         UsageError: it is closed.
     """
     if sys.stdin is None:
-        raise UsageError("stdin is closed", hint="give --from-file FILE, or something on stdin")
+        raise UsageError("stdin is closed", hint="name a file, or give something on stdin")
     return sys.stdin.buffer
 
 
@@ -101,6 +101,8 @@ def passphrase(what: str, *, file: str | None, descriptor: int | None = None, co
     """
     if file is not None and descriptor is not None:
         raise UsageError("--passphrase-file and --passphrase-fd contradict each other", hint="give one of them")
+    if file == STDIN:
+        stdin()
     if file == STDIN or descriptor is not None:
         return _passphrase_text(_read_all(0 if descriptor is None else descriptor))
     if file is not None:

@@ -36,6 +36,7 @@ def cli() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command; its exit code. No traceback reaches a person, unless KEYSTEAD_DEBUG is 1."""
     warnings.simplefilter("ignore")
+    output.hold_standard_streams()
     sys.stdout = sys.stdout or output.ClosedStdout()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
