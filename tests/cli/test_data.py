@@ -80,6 +80,24 @@ def test_as_json_a_stream_goes_to_a_file_which_the_document_tells_of(ks: Command
         assert "--out" in json.loads(refused.err)["next"]
 
 
+def test_a_dash_names_stdin_and_stdout(ks: Commands) -> None:
+    sealed = ks.good("encrypt", "--in", "-", "--out", "-", input=DATA).out
+    assert sealed.startswith(b"ks\x81\x01")
+    assert ks.good("decrypt", "--in", "-", "--out", "-", input=sealed).out == DATA
+    assert list(ks.folder.glob("-*")) == []
+    assert ks("decrypt", "--in", "-", input=ks.good("encrypt", input=DATA).out).code == 2
+
+
+def test_what_is_no_file_is_not_written_to_and_the_hint_is_for_a_command_line(ks: Commands) -> None:
+    (ks.folder / "folder").mkdir()
+    sealed = ks.good("encrypt", "--format", "stream", input=DATA).out
+    for target in ("folder", "/dev/null", "."):
+        for words, data in ((["encrypt"], DATA), (["decrypt"], sealed)):
+            refused = ks(*words, "--out", target, input=data)
+            assert (refused.code, refused.out) == (2, b"")
+            assert "goes to stdout" in refused.err
+
+
 def test_the_default_is_text_that_can_be_pasted(ks: Commands) -> None:
     sealed = ks.good("encrypt", input=DATA).text
     assert sealed.startswith("ks2_")

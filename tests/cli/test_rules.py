@@ -221,7 +221,15 @@ def test_a_store_that_is_made_because_it_was_named_is_announced(bare: Commands) 
 
 @pytest.mark.parametrize(
     ("typed", "meant"),
-    [(["lst"], "list"), (["gt"], "get"), (["histroy"], "history"), (["keys", "lsit"], "keys list"), (["Set"], "set")],
+    [
+        (["lst"], "list"),
+        (["gt"], "get"),
+        (["histroy"], "history"),
+        (["keys", "lsit"], "keys list"),
+        (["Set"], "set"),
+        (["Get"], "get"),
+        (["LIST"], "list"),
+    ],
 )
 def test_a_mistyped_command_gets_the_closest_one_as_a_hint(bare: Commands, typed: list[str], meant: str) -> None:
     done = bare(*typed)
@@ -234,6 +242,57 @@ def test_a_mistyped_option_gets_the_closest_one_and_is_not_repeated(ks: Commands
     assert done.code == 2
     assert "--ttl" in done.err
     assert CANARY not in done.err
+
+
+def test_a_mistake_is_told_with_the_help_of_its_own_command(ks: Commands) -> None:
+    for words, hint in (
+        (["set", "A", "--ttl"], "keystead set --help"),
+        (["--quiet", "ls", "--after"], "keystead list --help"),
+        (["audit", "tail", "--lines"], "keystead audit tail --help"),
+        (["audit", "tail", "--lines", "x"], "keystead audit tail --help"),
+        (["--store"], "keystead --help"),
+        (["--version"], "keystead version"),
+        (["-V"], "keystead version"),
+    ):
+        done = ks(*words)
+        assert done.code == 2
+        assert re.search(rf"^  next  (see )?{hint}$", done.err, re.MULTILINE), (words, done.err)
+    assert "not a valid integer" in ks("audit", "tail", "--lines", "x").err
+    assert "integer range" not in ks("audit", "tail", "--lines", "x").err
+    assert "SLOT=FILE" in ks("rekey", "--master-key-file", "x").err
+
+
+def test_an_error_holds_nothing_that_a_terminal_obeys(ks: Commands) -> None:
+    for words in (["run", "--", "\033[31mred"], ["set", "A", "--from-file", "\033]0;title\007"], ["rm", "\033[A"]):
+        done = ks(*words)
+        assert done.code != 0
+        assert "\033" not in done.err + done.text
+        assert "\007" not in done.err
+
+
+def test_where_nothing_fits_it_is_not_said_that_there_are_no_secrets(ks: Commands) -> None:
+    assert "keystead set NAME" in ks.good("list").err
+    ks.good("set", "A", input="x")
+    for words in (["B"], ["--tag", "a=b"], ["--expired"], ["--after", "Z"], ["--deleted"]):
+        assert ks.good("list", *words).err == "no such secrets\n"
+
+
+def test_of_a_value_that_is_too_long_no_made_up_length_is_told(ks: Commands) -> None:
+    for size, told in ((65_537, "65537"), (65_538, "has more"), (3_000_000, "has more")):
+        done = ks("set", "A", input=b"x" * size)
+        assert done.code == 2
+        assert told in done.err
+    ks.good("set", "A", input=b"x" * 65_536 + b"\n")
+
+
+def test_in_a_folder_that_is_gone_the_error_says_so(ks: Commands) -> None:
+    (ks.folder / "gone").mkdir()
+    line = f"rmdir ../gone; {shlex.join(ks.argv('list'))}"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=ks.folder / "gone", env=environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "is gone" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("alias", ALIASES)

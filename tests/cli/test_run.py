@@ -140,6 +140,12 @@ def test_a_prefix_chooses_a_folder_of_names_and_leaves_their_variables(ks: Comma
     assert (only["TOKEN"], only.get("DB_PASSWORD")) == ("prod/token", None)
 
 
+def test_a_prefix_that_no_variable_begins_with_is_refused(ks: Commands) -> None:
+    ks.good("set", "A", input="x")
+    for before in ("1", "A=", "a b", "-", "é"):
+        assert ks("run", "--prefix", before, "--", "true").code == 2
+
+
 def test_two_secrets_of_one_variable_are_an_error_and_nothing_runs(ks: Commands) -> None:
     ks.good("set", "db-password", input="x")
     ks.good("set", "db/password", input="y")

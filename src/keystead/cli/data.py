@@ -27,8 +27,10 @@ Bound = dict[str, str] | str | None
 
 def _data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options: tuple[Callable[..., Any], ...] = (
-        click.option("--out", "target", type=_FILE, metavar="FILE", help="Write to this file, whole or not at all."),
-        click.option("--in", "source", type=_FILE, metavar="FILE", help="Read this file, of any size."),
+        click.option(
+            "--out", "target", type=_FILE, metavar="FILE", help="Write this file, whole or not at all (-: stdout)."
+        ),
+        click.option("--in", "source", type=_FILE, metavar="FILE", help="Read this file, of any size (-: stdin)."),
         click.option("--aad-text", metavar="TEXT", help="Bind the ciphertext to this text."),
         click.option("--aad", multiple=True, metavar="KEY=VALUE", help="Bind the ciphertext to this; again for more."),
     )
@@ -69,6 +71,7 @@ def encrypt(
     """
     bound = _bound(aad, aad_text)
     of_files = source is not None or target is not None
+    source, target = _named(source, target)
     if form == "stream" or (form is None and of_files):
         _refuse_in_document(context, target)
         given = entry.stdin() if source is None else source
@@ -81,7 +84,7 @@ def encrypt(
         raise UsageError(
             f"files are encrypted as streams, not as {form}", hint=f"keystead encrypt --format {form} <FILE"
         )
-    data = _all(entry.stdin())
+    data = _all(entry.stdin(), "--format stream takes any size")
     with context.kms() as kms:
         ciphertext, fields = _encrypted(kms, data, bound, form or "v2-text")
     if context.json:
@@ -102,6 +105,17 @@ def _encrypted(kms: KMSService, data: bytes, bound: Bound, form: str) -> tuple[b
     if form == "v2":
         return blob, _fields(form, key, ciphertext_base64=b64encode(blob).decode())
     return to_text(blob).encode() + b"\n", _fields(form, key, ciphertext=to_text(blob))
+
+
+def _named(source: Path | None, target: Path | None) -> tuple[Path | None, Path | None]:
+    """The files that are meant, None for stdin and stdout."""
+    source, target = (None if path is None or str(path) == entry.STDIN else path for path in (source, target))
+    if target is not None and target.exists() and not target.is_file():
+        raise UsageError(
+            f"{target.absolute()} is no regular file, and a new file would take its place",
+            hint="name a new file; without --out the answer goes to stdout",
+        )
+    return source, target
 
 
 def _fields(form: str, key: str, **more: Any) -> dict[str, Any]:
@@ -127,9 +141,11 @@ def decrypt(
     stream on stdin only verified parts are written; where its end is missing or damaged, the exit code is 7.
     """
     bound = _bound(aad, aad_text)
+    of_files = source is not None or target is not None
+    source, target = _named(source, target)
     start = entry.read_file(source, _START) if source is not None else entry.stdin().read(_START)
     is_stream = start.startswith(STREAM)
-    if not is_stream and (source is not None or target is not None):
+    if not is_stream and of_files:
         raise UsageError("files are streams, and this is none", hint="give it on stdin: keystead decrypt < FILE")
     if is_stream:
         _refuse_in_document(context, target)
@@ -139,7 +155,7 @@ def decrypt(
             if target is not None:
                 _tell_file(context, kms, "decrypt", size, target, start)
         return
-    data = start + _all(entry.stdin())
+    data = start + _all(entry.stdin(), "only streams are larger, and this is none")
     with context.kms() as kms:
         plaintext, fields = _decrypted(kms, data, bound)
     if context.json:
@@ -184,10 +200,10 @@ def _as_text(plaintext: bytes) -> dict[str, str]:
         return {"plaintext_base64": b64encode(plaintext).decode()}
 
 
-def _all(stream: BinaryIO) -> bytes:
+def _all(stream: BinaryIO, hint: str) -> bytes:
     data = stream.read(_LIMIT + 1)
     if len(data) > _LIMIT:
-        raise UsageError(f"stdin has more than {_LIMIT} bytes", hint="streams may be of any size: --format stream")
+        raise UsageError(f"stdin has more than {_LIMIT} bytes", hint=hint)
     return data
 
 

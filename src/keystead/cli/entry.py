@@ -26,7 +26,7 @@ def stdin() -> BinaryIO:
         UsageError: it is closed.
     """
     if sys.stdin is None:
-        raise UsageError("stdin is closed", hint="give --from-file FILE, or something on stdin")
+        raise UsageError("stdin is closed", hint="name a file, or give something on stdin")
     return sys.stdin.buffer
 
 
@@ -34,7 +34,7 @@ def value(what: str, *, from_file: str | None, keep_newline: bool, as_bytes: boo
     """A secret's value: from a file, from stdin, or asked for twice on a terminal. One newline at the end is dropped.
 
     Raises:
-        UsageError: nothing came, or it is not text and `as_bytes` was not given.
+        UsageError: it is too long, or it is not text and `as_bytes` was not given.
         FileUnavailable: the file cannot be read.
     """
     if from_file not in (None, STDIN):
@@ -44,6 +44,11 @@ def value(what: str, *, from_file: str | None, keep_newline: bool, as_bytes: boo
         return text.encode() if as_bytes else text
     else:
         data = stdin().read(VALUE_LIMIT)
+    if len(data) >= VALUE_LIMIT:
+        raise UsageError(
+            f"a secret value is at most {VALUE_LIMIT - 2} bytes, and this one has more",
+            hint="encrypt a file: keystead encrypt --in FILE --out FILE",
+        )
     if as_bytes:
         return data
     if not keep_newline:
@@ -101,6 +106,8 @@ def passphrase(what: str, *, file: str | None, descriptor: int | None = None, co
     """
     if file is not None and descriptor is not None:
         raise UsageError("--passphrase-file and --passphrase-fd contradict each other", hint="give one of them")
+    if file == STDIN:
+        stdin()
     if file == STDIN or descriptor is not None:
         return _passphrase_text(_read_all(0 if descriptor is None else descriptor))
     if file is not None:
@@ -164,7 +171,7 @@ def confirm(what: str, typed: str, *, yes: bool) -> None:
         raise UsageError("that was not typed; nothing was changed", hint="run the command again")
 
 
-def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+def pairs(texts: tuple[str, ...], option: str, form: str = "KEY=VALUE") -> dict[str, str]:
     """`KEY=VALUE` arguments as a mapping.
 
     Raises:
@@ -174,7 +181,7 @@ def pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
     for text in texts:
         key, separator, given = text.partition("=")
         if not separator or not key:
-            raise UsageError(f"{option} is given as KEY=VALUE")
+            raise UsageError(f"{option} is given as {form}")
         if key in found:
             raise UsageError(f"{option} was given twice for {key}")
         found[key] = given

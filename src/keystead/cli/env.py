@@ -43,13 +43,15 @@ def import_command(
     """
     from keystead.services import env_file
 
+    if str(file) == entry.STDIN:
+        if rewrite or undo:
+            raise UsageError("stdin cannot be rewritten", hint="name the file")
+        entry.stdin()
     if undo:
         if rewrite or overwrite or only is not None:
             raise UsageError("--undo goes with no other option", hint=f"keystead env import --undo {file}")
         _undo(context, file, yes=yes)
         return
-    if rewrite and str(file) == entry.STDIN:
-        raise UsageError("stdin cannot be rewritten", hint="name the file")
     wanted = None if only is None else [name.strip() for name in only.split(",")]
     with context.kms() as kms:
         values, refused = env_file.read_values(file, wanted)

@@ -11,6 +11,7 @@ from keystead import errors
 from keystead.cli import output
 
 STOPPED: Final = 130
+_VERSION: Final = ("--version", "-V")
 # The first class that fits decides; more special ones stand before their bases.
 EXIT_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (errors.UsageError, 2),
@@ -52,7 +53,8 @@ def rendered(error: errors.KeysteadError, *, as_json: bool, acting: str = "") ->
         return output.as_document("error/1", error=error.message, **fields)
     lines = [f"error: {error.message}"]
     lines += [f"  {name:<5} {text}" for name, text in fields.items() if text]
-    return "\n".join(lines)
+    # What a person gave, such as a path, may hold what a terminal would obey.
+    return "\n".join("".join(each if each.isprintable() else "?" for each in line) for line in lines)
 
 
 def tell(error: errors.KeysteadError, *, as_json: bool, acting: str = "") -> None:
@@ -63,17 +65,20 @@ def tell(error: errors.KeysteadError, *, as_json: bool, acting: str = "") -> Non
     output.talk(text)
 
 
-def from_click(error: click.UsageError) -> errors.UsageError:
-    """What click found wrong with the command line, in our form.
+def from_click(error: click.UsageError, path: str) -> errors.UsageError:
+    """What click found wrong with the command line, in our form; `path` is the command's name where click has none.
 
     Nothing is repeated that may be a secret which was typed in the wrong place.
     """
-    path = error.ctx.command_path if error.ctx is not None else "keystead"
+    path = error.ctx.command_path if error.ctx is not None else path
     hint = f"see {path} --help"
     if isinstance(error, click.NoSuchOption):
+        if error.option_name in _VERSION:
+            return errors.UsageError(f"{path} has no such option", hint="keystead version")
         near = f"did you mean {' or '.join(sorted(error.possibilities))}? " if error.possibilities else ""
         return errors.UsageError(f"{path} has no such option", hint=near + hint)
     message, _, said = error.format_message().rstrip(".").partition("\n")
+    message = message.replace("integer range", "integer")
     if "unexpected extra argument" in message:
         message = f"{path} was given more arguments than it takes"
     return errors.UsageError(message[:1].lower() + message[1:], hint=said or hint)

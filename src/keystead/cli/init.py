@@ -123,12 +123,14 @@ def _tell_new(context: Context, made: NewStore) -> None:
             context.say(f"{output.emphasis(name.ljust(9), sys.stderr, bold=True)} {text}")
     if made.kit is not None:
         output.talk("\nThis is shown once. Write it down or print it, and keep it off this machine.\n")
-        output.talk(made.kit)
+        click.echo(made.kit, err=True)  # that it could not be shown must not be passed over
 
 
 def _recover(context: Context, location: Location, recover: str, key_file: Path | None) -> None:
     from keystead.services import setup
 
+    if recover == entry.STDIN:
+        entry.stdin()
     kit = setup.read_kit(Path("/dev/stdin" if recover == entry.STDIN else recover))
     path, slot = setup.recover(location, kit, key_file)
     if context.json:

@@ -19,6 +19,7 @@ from keystead.errors import FileUnavailable
 _GAP: Final = 2
 _NARROW: Final = 7
 _NARROWEST: Final = 6
+_LAST_STANDARD: Final = 2
 
 
 def document(schema: str, **fields: Any) -> None:
@@ -32,8 +33,11 @@ def as_document(schema: str, **fields: Any) -> str:
 
 
 def talk(text: str) -> None:
-    """A sentence for a person, on stderr."""
-    click.echo(text, err=True)
+    """A sentence for a person, on stderr. Where nobody can be told, what was done is done all the same."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        _discard(2)
 
 
 def is_terminal(stream: IO[Any] | None) -> bool:
@@ -135,6 +139,17 @@ def age(ms: int) -> str:
 
 def discard_stdout() -> None:
     """Nobody reads stdout any more: let what is left of it go nowhere, so that the interpreter ends in peace."""
+    _discard(1)
+
+
+def _discard(descriptor: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, descriptor)
     os.close(nowhere)
+
+
+def hold_standard_streams() -> None:
+    """Let no file that is opened take the number of a standard stream that is closed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _LAST_STANDARD:
+        pass
+    os.close(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from io import TextIOWrapper
+from pathlib import Path
 
 import click
 
@@ -36,6 +37,7 @@ def cli() -> None:
 def run(arguments: list[str]) -> int:
     """Run the command; its exit code. No traceback reaches a person, unless KEYSTEAD_DEBUG is 1."""
     warnings.simplefilter("ignore")
+    output.hold_standard_streams()
     sys.stdout = sys.stdout or output.ClosedStdout()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -73,8 +75,7 @@ def _run(context: Context, arguments: list[str]) -> int:
     except OSError as error:
         if _debug():
             raise
-        hint = "check the files, and the disk or program that the output goes to"
-        failed = FileUnavailable("cannot read the input or write the output", why=error.strerror or "", hint=hint)
+        failed = _failed(error)
         tell(failed, as_json=context.json, acting=context.acting)
         output.discard_stdout()
         return exit_code(failed)
@@ -97,10 +98,33 @@ def _invoke(context: Context, arguments: list[str]) -> int:
             raise UsageError(
                 f"{error.ctx.command_path} takes a command", hint=f"see {error.ctx.command_path} --help"
             ) from None
-        raise from_click(error) from None
+        raise from_click(error, _path(own)) from None
     except EOFError:
         raise click.Abort from None
     return 0
+
+
+def _failed(error: OSError) -> FileUnavailable:
+    try:
+        Path.cwd()
+    except OSError:
+        return FileUnavailable("the folder that this runs in is gone", hint="cd to another one")
+    hint = "check the files, and the disk or program that the output goes to"
+    return FileUnavailable("cannot read the input or write the output", why=error.strerror or "", hint=hint)
+
+
+def _path(arguments: list[str]) -> str:
+    """The name of the command that these begin with."""
+    command: click.Group = cli
+    names = ["keystead"]
+    for word in arguments:
+        found = command.get_command(click.Context(command), word)
+        if found is not None:
+            names.append(found.name or word)
+        if not isinstance(found, click.Group | None):
+            break
+        command = found or command
+    return " ".join(names)
 
 
 def _unexpected(error: Exception) -> KeysteadError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from keystead.seal.credential import Credential
 
 
+_FORM: Final = "SLOT=FILE"
+
+
 def _opens(option: str, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    return click.option(option, name, multiple=True, metavar="SLOT=FILE", help="What opens this slot.")
+    return click.option(option, name, multiple=True, metavar=_FORM, help="What opens this slot.")
 
 
 @click.command()
@@ -46,12 +49,12 @@ def rekey(
     """
     with context.kms() as kms:
         credentials: dict[str, Credential] = {}
-        for which, path in entry.pairs(key_files, "--master-key-file").items():
+        for which, path in entry.pairs(key_files, "--master-key-file", _FORM).items():
             credentials[kms.slots.find(which).id] = _master_key(Path(path))
-        for which, path in entry.pairs(passphrase_files, "--passphrase-file").items():
+        for which, path in entry.pairs(passphrase_files, "--passphrase-file", _FORM).items():
             text = entry.passphrase(f"slot {which}", file=path, confirm=False)
             credentials[kms.slots.find(which).id] = keystead.Passphrase(text)
-        for which, path in entry.pairs(kit_files, "--recovery-kit").items():
+        for which, path in entry.pairs(kit_files, "--recovery-kit", _FORM).items():
             credentials[kms.slots.find(which).id] = _kit(Path(path))
         dropped = [kms.slots.find(which) for which in drop]
         if kms.node.opened_slot is None or kms.node.opened_slot.id not in {*credentials, *(s.id for s in dropped)}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from keystead.services.kms import KMSService
 
 _END: Final = "--"
+_BEGINNING: Final = re.compile("([A-Za-z_][A-Za-z0-9_]*)?")
 _PAGE: Final = 1000
 _NOTICEABLE: Final = 8
 """Characters from which on a value in an argument is no accident."""
@@ -57,6 +59,8 @@ def run(ctx: click.Context, words: tuple[str, ...], only: str | None, before: st
     """
     context = ctx.ensure_object(Context)
     command, folder = _split(ctx.meta["child"], words)
+    if not _BEGINNING.fullmatch(before):
+        raise UsageError("--prefix is not the beginning of a variable's name", hint="use A-Z a-z 0-9 _, such as APP_")
     with context.kms() as kms:
         names, left_out = _chosen(kms, folder, only)
         variables = _variables(names, "" if whole_names else folder, before)

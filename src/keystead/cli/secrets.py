@@ -195,6 +195,7 @@ def list_command(
     With PREFIX, those whose names begin with it.
     """
     chosen = entry.pairs(tags, "--tag")
+    of_all = not (prefix or chosen or deleted or after) and expired is None
     found: list[SecretInfo] = []
     with context.kms() as kms:
         while True:
@@ -210,7 +211,7 @@ def list_command(
     head = ("NAME", "VERSION", "CHANGED", "STATE", "TAGS")
     output.table(head, [_row(item) for item in found])
     if not found:
-        context.say(f"no secrets under {prefix}" if prefix else "no secrets; `keystead set NAME` stores one")
+        context.say("no secrets; `keystead set NAME` stores one" if of_all else "no such secrets")
 
 
 def _row(item: SecretInfo) -> tuple[str, ...]:
