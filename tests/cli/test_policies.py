@@ -1,4 +1,4 @@
-"""`keystead policy`: written from a file, read back, listed, tried, explained, removed; mistakes told by their place."""
+"""`keystead policy`: written from a file, read, listed, tried, explained, removed; mistakes are told by their place."""
 
 from __future__ import annotations
 
