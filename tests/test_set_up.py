@@ -110,5 +110,5 @@ def test_the_callers_settings_do_not_reach_a_run() -> None:
 def test_help_lists_every_word() -> None:
     shown = make()
     assert [line.split()[1] for line in shown.splitlines()] == [
-        "help", "run", "test", "check", "bench", "lock", "clean",
+        "help", "run", "test", "check", "policy-campaign", "bench", "lock", "clean",
     ]  # fmt: skip

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """`keystead policy`: written from a file, read back, listed, tried, explained, removed; mistakes told by place."""
-=======
-"""`keystead policy`: written from a file, read, listed, tried, explained, removed; mistakes are told by their place."""
->>>>>>> refs/h/policy
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from keystead.access.session import Authentication, Session
 from keystead.access.statements import NAMED, parse_document
 from keystead.access.stored import PolicyBinder
 
-ACTIONS = [action.value for action in Action]
+# Anybody may try to log in, whatever policies say.
+ACTIONS = [action.value for action in Action if action is not Action.LOGIN_ATTEMPT]
 NOUNS = sorted({f"{action.partition(':')[0]}:*" for action in ACTIONS})
 FEW = ["secret:read", "secret:list", "secret:write", "policy:read", "data:decrypt"]
 LITERALS = ["secret", "policy", "app", "app-1", "apple", "db", "prod", "a", "A", "..x", "x.y"]
@@ -106,7 +107,7 @@ def asked_for(pick: random.Random) -> tuple[str, str]:
 def meant(pick: random.Random, documents: list[dict[str, Any]]) -> tuple[str, str]:
     """An action and a resource that some statement is about."""
     one = pick.choice([each for document in documents for each in document["statements"]])
-    action = pick.choice(NAMED[pick.choice(one["actions"])])
+    action = pick.choice([each for each in NAMED[pick.choice(one["actions"])] if each in ACTIONS])
     parts = []
     for segment in pick.choice(one["resources"]).split("/"):
         if segment == "**":
