@@ -11,7 +11,7 @@ from bench import report
 from bench.harness import ROOT, pin
 from bench.lab import lab
 
-PARTS = ("ciphers", "secrets", "files", "configuration", "policies", "footprint")
+PARTS = ("ciphers", "secrets", "files", "configuration", "policies", "keys", "footprint")
 PAGE = ROOT / "docs" / "benchmark.md"
 
 
