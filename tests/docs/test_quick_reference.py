@@ -33,7 +33,7 @@ from keystead.errors import KeysteadError
 from keystead.keys.manage import Affected, DataKeyInfo, KnownBackup
 from keystead.keys.named.model import KeyInfo, KeyVersionInfo
 from keystead.keys.named.portable import ExportedKey
-from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
+from keystead.keys.named.results import BatchItem, GeneratedKey, Mac, SharedSecret, Signature
 from keystead.node.backup import BackupReport
 from keystead.node.settings import Settings
 from keystead.seal.slots import SlotInfo
@@ -48,7 +48,7 @@ from keystead.services.key_operations import SessionInfo, SlotOperations
 from keystead.services.kms import KMSService
 from keystead.services.login import WhoAmI
 from keystead.services.manager_status import SecretsStatus
-from keystead.services.named_keys import BatchItem, NamedKeyOperations, PublicKeyInfo
+from keystead.services.named_keys import NamedKeyOperations, PublicKeyInfo
 from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secret_operations import Page, Swept
 from keystead.services.secrets_manager import SecretsManager

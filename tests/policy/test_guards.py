@@ -18,13 +18,14 @@ import keystead.errors
 from keystead.access.policy import Action
 from keystead.errors import ConfigurationError, Denied, NotFound, PolicyNotFound, SecretNotFound
 from keystead.gate import Gate
+from keystead.keys.named.results import BatchItem
 from keystead.keys.named.rules import Operation
 from keystead.services.audit_operations import AuditOperations
 from keystead.services.connection import Connection
 from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.key_operations import SlotOperations
 from keystead.services.kms import KMSService
-from keystead.services.named_keys import BatchItem, NamedKeyOperations
+from keystead.services.named_keys import NamedKeyOperations
 from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secrets_manager import SecretsManager
 

@@ -13,10 +13,10 @@ from keystead.secrets.labels import KEEP, Keep
 if TYPE_CHECKING:
     from keystead.keys.named.model import KeyInfo, KeyVersionInfo
     from keystead.keys.named.portable import ExportedKey
-    from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
+    from keystead.keys.named.results import BatchItem, GeneratedKey, Mac, SharedSecret, Signature
     from keystead.services import named_keys as services
     from keystead.services.named_key_changes import Rotation
-    from keystead.services.named_keys import BatchItem, PublicKeyInfo
+    from keystead.services.named_keys import PublicKeyInfo
     from keystead.services.paging import Page
 
 

@@ -21,8 +21,9 @@ import itertools
 import os
 import threading
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
+from itertools import islice
 
 from keystead.audit.record import Event, Record
 from keystead.clock import Clock
@@ -57,6 +58,18 @@ class UseCounter:
         self.tick()
         if not self.open:
             self._counts.resume(self)
+
+    def use_many(self, uses: int) -> None:
+        """Count that many uses, the last of them by `use`; where each has a record of its own, all of them.
+
+        Raises:
+            AuditUnavailable: as for `use`.
+        """
+        if self.open and uses > 1:
+            deque(islice(self._count, uses - 1), 0)
+            uses = 1
+        for _ in range(uses):
+            self.use()
 
     def total(self) -> int:
         """Uses so far, in all periods."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
@@ -22,11 +22,13 @@ _HASHES: Final[Mapping[KeyType, type[HashAlgorithm]]] = {
 class HmacKey:
     """HMAC under one key, set up once and copied for each message. It prints nothing and refuses pickle and copy.
 
+    `start()` gives a copy that takes `update(message)` once and `finalize()`, for the hot path.
+
     Raises:
         UsageError: a type that is not HMAC, or material of another length than the type's.
     """
 
-    __slots__ = ("_keyed", "key_type")
+    __slots__ = ("_keyed", "key_type", "start")
 
     def __init__(self, key_type: KeyType, material: bytes | bytearray) -> None:
         if key_type not in _HASHES:
@@ -35,6 +37,7 @@ class HmacKey:
             raise UsageError(f"material for a key of type {key_type.value} is {MATERIAL_LENGTH[key_type]} bytes")
         self.key_type = key_type
         self._keyed = HMAC(material, _HASHES[key_type]())
+        self.start: Callable[[], HMAC] = self._keyed.copy
 
     def mac(self, message: bytes) -> bytes:
         """The tag of a message: 32, 48 or 64 bytes."""

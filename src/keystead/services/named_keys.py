@@ -7,11 +7,12 @@ from typing import Any, Final, NamedTuple
 
 from keystead.crypto.aad import AAD
 from keystead.errors import KeysteadError, UsageError
-from keystead.keys.named.hot import hot_encrypt
+from keystead.keys.named.batch import in_slices, macs, sealed
+from keystead.keys.named.hot import hot_decrypt, hot_encrypt, hot_mac, hot_verify_mac
 from keystead.keys.named.model import KeyInfo
 from keystead.keys.named.names import check_key_name
 from keystead.keys.named.portable import ExportedKey
-from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
+from keystead.keys.named.results import BatchItem, GeneratedKey, Mac, SharedSecret, Signature
 from keystead.keys.named.use import NamedKeyUse
 from keystead.secrets.labels import KEEP, Keep
 from keystead.services.named_key_changes import NamedKeyChanges, new_key
@@ -40,13 +41,6 @@ class PublicKeyInfo(NamedTuple):
     version: int
 
 
-class BatchItem(NamedTuple):
-    """What came of one item of a batch: a value, or the error that the single call would have raised."""
-
-    value: Any
-    error: KeysteadError | None
-
-
 class NamedKeyOperations(NamedKeyChanges):
     """`kms.keys`: keys that are used by name. `name` may be an alias wherever a key is meant.
 
@@ -63,12 +57,16 @@ class NamedKeyOperations(NamedKeyChanges):
         if self._used is None or self._used[0] is not session:
             node, use = self._face._node, self._named().use(session)
             self._used = (session, use)
-            # It stands before the method of this name, which is the way of the first call and of every unusual one.
-            self.__dict__["encrypt"] = hot_encrypt(use.sealing, node.clock.monotonic, node.counts.resume, self._encrypt)
+            monotonic, resume, hot = node.clock.monotonic, node.counts.resume, use.hot
+            # They stand before the methods of these names, which are the way of the first call; `slow` is that of
+            # every unusual one.
+            self.__dict__.update(
+                encrypt=hot_encrypt(hot.sealing, monotonic, resume, lambda *how: self._use().encrypt(*how)),
+                decrypt=hot_decrypt(hot.opening, monotonic, resume, lambda *how: self._use().decrypt(*how)),
+                mac=hot_mac(hot.making, monotonic, resume, lambda *how: self._use().mac(*how)),
+                verify_mac=hot_verify_mac(hot.checking, monotonic, resume, lambda *how: self._use().verify_mac(*how)),
+            )
         return self._used[1]
-
-    def _encrypt(self, *how: Any) -> bytes:
-        return self._use().encrypt(*how)
 
     def _is_ready(self, operation: str, name: str, data: bytes) -> bool:
         """Whether a call would wait for nothing, so that async code need not hand it over to a thread."""
@@ -266,11 +264,22 @@ class NamedKeyOperations(NamedKeyChanges):
         if operation not in BATCHED:
             raise UsageError("not an operation that is done in batches", hint=f"use {', '.join(BATCHED)}")
         wanted = list(items) if isinstance(items, Iterable) and not isinstance(items, Mapping) else []
-        if not 1 <= len(wanted) <= MAX_BATCH or not all(isinstance(item, Mapping) for item in wanted):
+        if not 1 <= len(wanted) <= MAX_BATCH or not all(
+            type(item) is dict or isinstance(item, Mapping) for item in wanted
+        ):
             raise UsageError(f"a batch is a list of 1 to {MAX_BATCH:,} mappings of arguments")
         check_key_name(name)
         call = getattr(self, operation)
-        return [_attempt(call, name, item) for item in wanted]
+
+        def single(item: Mapping[str, Any]) -> BatchItem:
+            return _attempt(call, name, item)
+
+        hot, monotonic = self._use().hot, self._face._node.clock.monotonic
+        if operation == "encrypt":
+            return in_slices(wanted, single, lambda: hot.sealing.get(name), monotonic, sealed)
+        if operation == "mac":
+            return in_slices(wanted, single, lambda: hot.making.get(name), monotonic, macs)
+        return [single(item) for item in wanted]
 
 
 def _attempt(call: Any, name: str, item: Mapping[str, Any]) -> BatchItem:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from keystead.errors import KeysteadError
 
 
 class Signature(NamedTuple):
@@ -36,3 +38,10 @@ class SharedSecret:
 
     secret: bytes = field(repr=False)
     ciphertext: bytes
+
+
+class BatchItem(NamedTuple):
+    """What came of one item of a batch: a value, or the error that the single call would have raised."""
+
+    value: Any
+    error: KeysteadError | None

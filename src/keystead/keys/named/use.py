@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from keystead.audit.counts import Counts, UseCounter
 from keystead.clock import Clock
@@ -22,11 +22,12 @@ from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.types import ENCRYPTION, SIGNING, Algorithm, KeyType
 from keystead.errors import DecryptionError, EnvelopeError, KeysteadError, UsageError
 from keystead.gate import Facts, Gate, Session
-from keystead.keys.named.hot import Bound, Table
+from keystead.keys.named.hot import Checking, Making, Sealing, Tables, starts
 from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
 from keystead.keys.named.ring import LoadedKey, NamedKeyRing
 from keystead.keys.named.rules import SYMMETRIC, Operation, require_operation
 
+T = TypeVar("T")
 PERIOD_SECONDS: Final = 1.0
 MAX_DERIVED: Final = 255 * 32
 MAX_RANDOM: Final = 1024
@@ -52,13 +53,13 @@ class NamedKeyUse:
         self._monotonic = clock.monotonic
         self._ended = 0
         self._bound: dict[tuple[Operation, str], _Bound] = {}
-        self.sealing: Table = {}
+        self.hot = Tables()
 
     def end_period(self) -> None:
         """Check everything again at the next call."""
         self._ended += 1
         self._bound = {}
-        self.sealing.clear()
+        self.hot.clear()
 
     def is_ready(self, operation: str, name: str) -> bool:
         """Whether a call within this period waits for neither store nor log."""
@@ -91,18 +92,23 @@ class NamedKeyUse:
         if self._ended == ended:
             table[(operation, name)] = bound
         if operation is Operation.ENCRYPT and key.kind in SYMMETRIC and not key.head.deterministic:
-            self._heat(name, bound, ended)
+            self._heat(name, bound)
         return bound
 
-    def _heat(self, name: str, bound: _Bound, ended: int) -> None:
-        """Let the rest of the period go the short way, unless it was ended meanwhile."""
-        former = self.sealing.get(name)
+    def _heat(self, name: str, bound: _Bound) -> None:
+        former = self.hot.sealing.get(name)
         used = 0 if former is None else former.counter.total() - former.counted
         sealing = self._ring.sealing(bound.key, bound.key.protecting(None), used)
         counter = bound.counter
-        self.sealing[name] = Bound(bound.until, counter, counter.tick, sealing.prefix, sealing.encrypt, counter.total())
-        if self._ended != ended:
-            self.sealing.clear()
+        short = Sealing(bound.until, counter, counter.tick, sealing.prefix, sealing.encrypt, counter.total())
+        self._shorten(Operation.ENCRYPT, name, bound, self.hot.sealing, short)
+
+    def _shorten(self, operation: Operation, name: str, bound: _Bound, table: dict[str, T], short: T) -> None:
+        """Let the rest of the period go the short way, unless it was ended meanwhile."""
+        if self._bound.get((operation, name)) is bound:
+            table[name] = short
+            if self._bound.get((operation, name)) is not bound:
+                table.clear()
 
     def _find(self, operation: Operation, name: str) -> LoadedKey:
         """The key as it is known now; what is not there is looked for behind the gate too, and refused alike."""
@@ -140,18 +146,22 @@ class NamedKeyUse:
         self, name: str, blob: bytes, context: AAD = None, version: int | None = None, algorithm: str | None = None
     ) -> bytes:
         """The plaintext of what `encrypt` made under any version that may still process."""
-        return self._decrypt(self._begin(Operation.DECRYPT, name, context).key, blob, context, version, algorithm)
+        return self._decrypt(name, self._begin(Operation.DECRYPT, name, context), blob, context, (version, algorithm))
 
-    def _decrypt(self, key: LoadedKey, blob: bytes, context: AAD, version: int | None, algorithm: str | None) -> bytes:
+    def _decrypt(
+        self, name: str, bound: _Bound, blob: bytes, context: AAD, how: tuple[int | None, str | None] = (None, None)
+    ) -> bytes:
+        key = bound.key
         try:
             if key.kind in SYMMETRIC:
-                return self._open(key, blob, context)
-            return self._open_rsa(key, blob, version, _algorithm(key, algorithm, ENCRYPTION))
+                return self._open(name, bound, blob, context)
+            return self._open_rsa(key, blob, how[0], _algorithm(key, how[1], ENCRYPTION))
         except (DecryptionError, EnvelopeError) as error:
             self._gate.failed(self._session, f"key/{key.head.name}", "decryption_failed", error)
             raise
 
-    def _open(self, key: LoadedKey, blob: bytes, context: AAD) -> bytes:
+    def _open(self, name: str, bound: _Bound, blob: bytes, context: AAD) -> bytes:
+        key = bound.key
         check_form(blob, key.kind)
         reference, prefix = blob[REFERENCE], blob[:PREFIX_LENGTH]
         for number, version in key.versions.items():
@@ -159,6 +169,8 @@ class NamedKeyUse:
                 opening = self._ring.opening(key, key.processing(number), prefix)
                 plaintext = opening.open(blob, canonical_aad(context))
                 self._ring.keep(version, opening)
+                short = self.hot.opens(name, bound.until, bound.counter, key, prefix, opening.decrypt)
+                self._shorten(Operation.DECRYPT, name, bound, self.hot.opening, short)
                 return plaintext
         raise DecryptionError
 
@@ -175,8 +187,7 @@ class NamedKeyUse:
         self, name: str, blob: bytes, to: str | None, context: AAD, to_context: AAD, *, keep_context: bool
     ) -> bytes:
         """The same plaintext under the primary version of a key, which nobody sees meanwhile."""
-        key = self._begin(Operation.REENCRYPT, name, context).key
-        plaintext = self._decrypt(key, blob, context, None, None)
+        plaintext = self._decrypt(name, self._begin(Operation.REENCRYPT, name, context), blob, context)
         return self.encrypt(name if to is None else to, plaintext, context if keep_context else to_context)
 
     def owner(self, blob: bytes) -> tuple[str, int]:
@@ -258,18 +269,25 @@ class NamedKeyUse:
     def mac(self, name: str, message: bytes, version: int | None) -> Mac:
         """A MAC under the primary version, or one that was asked for."""
         _require_bytes(message)
-        key = self._begin(Operation.MAC, name, None).key
-        chosen = key.protecting(version)
-        return Mac(self._ring.hmac(key, chosen).mac(message), chosen.row.version)
+        bound = self._begin(Operation.MAC, name, None)
+        chosen = bound.key.protecting(version)
+        key, number = self._ring.hmac(bound.key, chosen), chosen.row.version
+        if version is None:
+            short = Making(bound.until, bound.counter, bound.counter.tick, key.start, number)
+            self._shorten(Operation.MAC, name, bound, self.hot.making, short)
+        return Mac(key.mac(message), number)
 
     def verify_mac(self, name: str, message: bytes, tag: bytes, version: int | None) -> bool:
         """Whether any version that may still process, or the one that was named, made the MAC."""
         _require_bytes(message)
         _require_bytes(tag)
-        key = self._begin(Operation.VERIFY_MAC, name, None).key
+        bound = self._begin(Operation.VERIFY_MAC, name, None)
+        keys = [self._ring.hmac(bound.key, candidate) for candidate in bound.key.candidates(version)]
+        if version is None:
+            short = Checking(bound.until, bound.counter, bound.counter.tick, starts(keys))
+            self._shorten(Operation.VERIFY_MAC, name, bound, self.hot.checking, short)
         # Each is tried, so that the time does not tell which version it was.
-        good = [self._ring.hmac(key, candidate).verify(message, tag) for candidate in key.candidates(version)]
-        return True in good
+        return True in [key.verify(message, tag) for key in keys]
 
     # Agreement, encapsulation, public keys
 
