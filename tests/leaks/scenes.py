@@ -22,6 +22,7 @@ LONE = "\ud800"
 # Methods that nothing makes fail: they read what is in memory, or forget it.
 CANNOT_FAIL = {
     ("KMSService", "close"),
+    ("KMSService", "keys"),
     ("KMSService", "on"),
     ("Connection", "close"),
     ("ConfigLoader", "is_valid"),
@@ -352,7 +353,7 @@ def opening(w: World) -> None:
     kms = (aio if w.loop else keystead).KMSService(w.folder / "app.db", master_key=w.new_key())
     w.search("vars of a closed service", repr(vars(kms)))
     w.faces |= {"kms": kms, "slots": kms.slots, "audit": kms.audit, "policies": kms.policies}
-    w.faces |= {"tokens": kms.tokens, "identities": kms.identities}
+    w.faces |= {"keys": kms.keys, "tokens": kms.tokens, "identities": kms.identities}
     w.do("kms.initialize")
     everything_refused(w)
 
@@ -363,6 +364,108 @@ def audit(w: World) -> None:
         w.do(f"audit.{name}")
     w.do("audit.follow", stopped(), count=100)
     w.do("audit.tail", -1)
+
+
+def named_keys(w: World) -> None:
+    """What is encrypted, imported and exported is secret, and so is a backup's passphrase; a context is not."""
+    raw, text, words = w.data(), w.text(), w.text()
+    kinds = {"box": "aes-256-gcm", "signer": "ed25519", "mac": "hmac-sha-256", "pair": "ecdh-p256", "kem": "ml-kem-768"}
+    w.do("kms.keys")
+    for name, kind in kinds.items():
+        w.do("keys.create", name, type=kind, exportable=True, rotation="90d")
+    for name, how in (("box", {}), (text, {"type": text}), ("no", {"usage": "sign"}), ("no", {"description": [raw]})):
+        w.do("keys.create", name, **how)
+    blob = w.do("keys.encrypt", "box", raw, context={"user": "ada"})
+    for name, given in (("box", text), ("box", [raw]), ("signer", raw), ("nowhere", raw)):
+        w.do("keys.encrypt", name, given)
+    w.do("keys.decrypt", "box", blob, context={"user": "ada"})
+    for given in (blob, blob[:-1], raw, text, raw * 9):
+        w.do("keys.decrypt", "box", given)
+        w.do("keys.reencrypt", "box", given)
+        w.do("keys.owner", given)
+    w.do("keys.reencrypt", "box", blob, context={"user": "ada"})
+    w.do("keys.batch", "encrypt", "box", [{"data": raw}, {"data": text}, {text: raw}])
+    w.do("keys.batch", text, "box", [{"data": raw}])
+    w.do("keys.batch", "encrypt", "box", [raw])
+    made = w.do("keys.generate_data_key", "box")
+    w.canaries.remember(made.plaintext)
+    w.search("a data key", repr(made))
+    w.do("keys.generate_data_key", "signer")
+    w.do("keys.generate_data_key_pair", "box", "ed25519")
+    w.do("keys.generate_data_key_pair", "box", text)
+    w.do("keys.derive", "box", "a context")
+    w.do("keys.derive", "box", None)
+    named_keys_that_sign(w, raw, text)
+    w.do("keys.random_bytes", 8)
+    w.do("keys.random_bytes", text)
+    w.do("keys.digest", raw)
+    w.do("keys.digest", text)
+    w.do("keys.digest", raw, algorithm=text)
+    named_keys_elsewhere(w, words)
+    named_keys_change(w)
+
+
+def named_keys_that_sign(w: World, raw: bytes, text: str) -> None:
+    signed = w.do("keys.sign", "signer", raw)
+    w.do("keys.sign", "signer", text)
+    w.do("keys.verify", "signer", raw, signed.signature)
+    w.do("keys.verify", "signer", raw, text)
+    code = w.do("keys.mac", "mac", raw)
+    w.do("keys.mac", "mac", text)
+    w.do("keys.verify_mac", "mac", raw, code.mac)
+    w.do("keys.verify_mac", "mac", text, code.mac)
+    w.do("keys.agree", "pair", w.do("keys.public_key", "pair").der)
+    w.do("keys.agree", "pair", raw)
+    shared = w.do("keys.encapsulate", "kem")
+    w.canaries.remember(shared.secret)
+    w.search("a shared secret", repr(shared))
+    w.do("keys.encapsulate", "box")
+    w.do("keys.decapsulate", "kem", shared.ciphertext)
+    w.do("keys.decapsulate", "kem", raw)
+    w.do("keys.public_key", "box")
+
+
+def named_keys_elsewhere(w: World, words: str) -> None:
+    w.do("keys.create", "wrapping", type="rsa-4096", usage="import")
+    pem = w.do("keys.public_key", "wrapping").pem
+    for name, material in (("byok", w.data()), ("byok", w.data()), ("odd", w.data()[:31])):
+        w.do("keys.import_key", name, keystead.wrap_for_import(pem, material), wrapping_key="wrapping", exportable=True)
+    w.do("keys.import_version", "byok", keystead.wrap_for_import(pem, w.data()), wrapping_key="wrapping")
+    w.do("keys.import_version", "byok", w.data() * 20, wrapping_key="wrapping")
+    for name in ("byok", "wrapping", "nowhere"):
+        w.search("exported", repr(w.do("keys.export", name)))
+        kept = w.do("keys.backup", name, passphrase=words)
+        if kept is not None:
+            w.do("keys.backup", name, passphrase=w.canaries.remember("cAnaRy-weak"))
+            w.do("keys.restore", kept, passphrase=words)
+            w.do("keys.restore", kept, passphrase=w.text(), name="again")
+            w.do("store.close")
+            w.open("there.db", master_key=w.new_key())
+            w.do("keys.restore", kept, passphrase=words)
+            w.do("store.close")
+            w.open()
+
+
+def named_keys_change(w: World) -> None:
+    for name in ("box", "nowhere"):
+        w.do("keys.read", name)
+        w.do("keys.versions", name)
+        w.do("keys.configure", name, description="what it is for")
+        w.do("keys.rotate", name)
+        w.do("keys.set_alias", "alias", name)
+        w.do("keys.remove_alias", "alias" if name == "box" else name)
+        w.do("keys.suspend", name)
+        w.do("keys.resume", name)
+        w.do("keys.schedule_destruction", name)
+        w.do("keys.cancel_destruction", name)
+        w.do("keys.deactivate", name)
+        w.do("keys.mark_compromised", name)
+        w.do("keys.destroy", name)
+    w.do("keys.list")
+    w.do("keys.list", limit=0)
+    w.do("kms.close")
+    w.do("kms.keys")
+    w.do("keys.list")
 
 
 READER = {
@@ -448,6 +551,7 @@ def identities(w: World) -> None:
         for name in ("ada", "ci", wrong):
             for verb in ("read", "change", "delete"):
                 w.do(f"identities.{verb}_{noun}", name)
+    w.do("tokens.revoke_principal", "user:ada")
     w.do("kms.revoke_session", w.do("kms.session_id"))
     w.do("kms.whoami")
     w.do("tokens.revoke_principal", "user:ada")
@@ -455,5 +559,5 @@ def identities(w: World) -> None:
 
 SCENES = [
     data, streams, stored_secrets, edited_rows, data_keys, slots_and_sessions, closed, backups, manager, configuration,
-    opening, audit, policies, identities,
+    opening, audit, policies, identities, named_keys,
 ]  # fmt: skip

@@ -17,11 +17,25 @@ from tests.faults.injection import why_not
 from tests.leaks.looking import Canaries, told_by_files
 from tests.leaks.scenes import READER
 
+import keystead
 from keystead.cli.program import cli
 
 # What they print, or put into a file, is a secret on purpose.
-PLAIN = {"get", "decrypt", "generate-master-key", "slots add", "run", "token create", "role secret-id", "login"}
-KEPT_IN = ("back", "app.env", "master.key", "second.key", "kit.txt", "words", "plain", "token-")
+PLAIN = {
+    "get",
+    "decrypt",
+    "key decrypt",
+    "key data-key",
+    "key derive",
+    "generate-master-key",
+    "slots add",
+    "run",
+    "token create",
+    "role secret-id",
+    "login",
+}
+PLAIN |= {"key decrypt", "key data-key", "key derive"}
+KEPT_IN = ("back", "app.env", "master.key", "second.key", "kit.txt", "words", "plain", "token-", "material")
 WRITES = "write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,execve,openat,mkdir,rename,renameat,renameat2,symlink"
 _CALL = re.compile(rb"^(?:\d+ +)?(\w+)\((?:(\d+)<([^>]*)>)?")
 _STRING = re.compile(rb'"((?:\\x[0-9a-f]{2})*)"')
@@ -271,6 +285,66 @@ def identities(ks: Calls) -> None:
     ks("user", "remove", "ada", "--yes", code=3)
 
 
+def named_keys(ks: Calls) -> None:
+    data, words = ks.canaries.data(), ks.canaries.text()
+    for name, kind in (("box", "aes-256-gcm"), ("signer", "ed25519"), ("mac", "hmac-sha-256")):
+        ks("key", "create", name, "--type", kind, "--exportable")
+    ks("key", "create", "box", code=6)
+    sealed = ks("key", "encrypt", "box", "--context", "user=ada", input=data)
+    ks("key", "encrypt", "signer", input=data, code=2)
+    ks("key", "decrypt", "box", "--context", "user=ada", input=sealed)
+    ks("key", "decrypt", "box", input=data, code=2)
+    ks("key", "reencrypt", "box", "--context", "user=ada", input=sealed)
+    ks("key", "reencrypt", "box", input=ks.canaries.text(), code=2)
+    made = ks("key", "sign", "signer", input=data).strip()
+    ks("key", "sign", "mac", input=data, code=2)
+    ks("key", "verify", "signer", made, input=data)
+    ks("key", "verify", "signer", made, input=ks.canaries.data(), code=7)
+    ks("key", "mac", "mac", input=data)
+    ks("key", "mac", "signer", input=data, code=2)
+    ks.canaries.remember(json.loads(ks("key", "data-key", "box"))["plaintext"])
+    ks("key", "data-key", "signer", code=2)
+    ks.canaries.remember(ks("key", "derive", "box", "--context", "user=ada").strip())
+    ks("key", "derive", "box", code=2)
+    ks("key", "public", "signer")
+    ks("key", "public", "box", code=2)
+    ks("key", "create", "wrapping", "--type", "rsa-4096", "--usage", "import")
+    pem = ks.file("wrapping.pem", ks("key", "public", "wrapping"))
+    ks("key", "wrap", pem, input=ks.canaries.data())
+    ks("key", "wrap", "nowhere", input=ks.canaries.data(), code=1)
+    wrapped = keystead.wrap_for_import(Path(pem).read_text(), ks.canaries.data())
+    ks("key", "import", "byok", "--wrapping-key", "wrapping", input=wrapped)
+    ks("key", "import", "odd", "--wrapping-key", "wrapping", input=ks.canaries.data(), code=7)
+    ks("key", "export", "box", "--out", "material")
+    ks("key", "export", "wrapping", "--out", "material of none", code=6)
+    ks("key", "backup", "box", "box.key", "--passphrase-file", "-", input=words)
+    ks("key", "backup", "wrapping", "none.key", "--passphrase-file", "-", input=words, code=6)
+    ks("key", "restore", "box.key", "--passphrase-file", "-", input=words, code=6)
+    ks("key", "restore", "box.key", "--passphrase-file", "-", "--store", "there.db", input=words)
+    ks("key", "restore", "box.key", "--passphrase-file", "-", input=ks.canaries.text(), code=7)
+    named_keys_change(ks)
+
+
+def named_keys_change(ks: Calls) -> None:
+    for name, code in (("box", 0), ("nowhere", 3)):
+        ks("key", "show", name, code=code)
+        ks("key", "configure", name, "--description", "what it is for", code=code)
+        ks("key", "rotate", name, code=code)
+        ks("key", "alias", "alias", name, code=code)
+        for verb in (
+            "suspend",
+            "resume",
+            "schedule-destruction",
+            "cancel-destruction",
+            "deactivate",
+            "mark-compromised",
+        ):
+            ks("key", verb, name, code=code)
+        ks("key", "destroy", name, "--yes", code=code)
+    ks("key", "list")
+    ks("key", "list", KMS_MASTER_KEY_FILE="nowhere", code=5)
+
+
 def older_store(ks: Calls) -> None:
     store = ks.folder / ".keystead/keystead.db"
     with closing(sqlite3.connect(store)) as database:
@@ -286,7 +360,18 @@ def older_store(ks: Calls) -> None:
     ks("audit", "accept-rollback", "--yes", KMS_MASTER_KEY_FILE="nowhere", code=None)
 
 
-SCENES = [secrets, environment_file, data, keys_and_slots, backups, policies, the_rest, identities, older_store]
+SCENES = [
+    secrets,
+    environment_file,
+    data,
+    keys_and_slots,
+    backups,
+    policies,
+    the_rest,
+    identities,
+    named_keys,
+    older_store,
+]
 
 
 def run_all(folder: Path, tracer: list[str]) -> Calls:

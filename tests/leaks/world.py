@@ -27,12 +27,14 @@ FACES = {
     "loader": "ConfigLoader",
     "slots": "SlotOperations",
     "audit": "AuditOperations",
+    "keys": "NamedKeyOperations",
     "policies": "PolicyOperations",
     "tokens": "TokenOperations",
     "identities": "IdentityOperations",
 }
 # What these answer is the plaintext itself.
 PLAINTEXT = {"kms.decrypt", "kms.decrypt_many", "kms.decrypt_data"}
+PLAINTEXT |= {"keys.decrypt", "keys.batch", "keys.export", "keys.decapsulate"}
 
 
 class Listener(logging.Handler):
@@ -90,7 +92,8 @@ class World:
         if store is not None:
             kms = store.kms
             self.faces |= {"store": store, "kms": kms, "secrets": store.secrets, "slots": kms.slots, "audit": kms.audit}
-            self.faces |= {"policies": kms.policies, "tokens": kms.tokens, "identities": kms.identities}
+            self.faces |= {"keys": kms.keys, "policies": kms.policies}
+            self.faces |= {"tokens": kms.tokens, "identities": kms.identities}
             self.attempt("kms.on_event", lambda: kms.on_event(list(Event), lambda facts: self.look("an event", facts)))
             for face in (store, kms, store.secrets):
                 self.search(f"vars of {type(face).__name__}", repr(vars(face)))
