@@ -90,7 +90,7 @@ def sealed(bound: Sealing, items: Sequence[Item]) -> list[bytes | None]:
         try:
             data = item["data"]
             given = None if len(item) == 1 else item["context"]
-            if len(item) <= 2 and len(data) <= SHORT:
+            if type(data) is bytes and len(item) <= 2 and len(data) <= SHORT:
                 if given is not context:
                     context, binding = given, canonical_aad(given)
                 header = prefix + nonce

@@ -98,6 +98,8 @@ def hot_encrypt(
         bound = find(name)
         if bound is None or version is not None or algorithm is not None or monotonic() >= bound[0]:
             return slow(name, data, context, version, algorithm)
+        if type(data) is not bytes:
+            return slow(name, data, context, version, algorithm)
         _, counter, tick, prefix, cipher, _ = bound
         tick()
         if not counter.open:
@@ -105,10 +107,7 @@ def hot_encrypt(
         nonce = random_nonce(12)
         header = prefix + nonce
         aad = header if context is None else header + (context if type(context) is bytes else canonical_aad(context))
-        try:
-            return header + cipher(nonce, data, aad)
-        except TypeError:
-            return slow(name, data, context, version, algorithm)
+        return header + cipher(nonce, data, aad)
 
     return encrypt
 
