@@ -32,15 +32,22 @@ def warm(store: Connection) -> tuple[Any, bytes, bytes]:
     keys = store.kms.keys
     keys.create("box")
     keys.create("mac", type="hmac-sha-256")
+    keys.create("signer", type="ecdsa-p256")
     blob, tag = keys.encrypt("box", b"data", context=CONTEXT), keys.mac("mac", b"data").mac
     for _ in range(2):
         assert keys.decrypt("box", blob, context=CONTEXT) == b"data"
         assert keys.mac("mac", b"data") == (tag, 1)
         assert keys.verify_mac("mac", b"data", tag)
+        signed = keys.sign("signer", b"data")
+        assert signed[1:] == (1, "ecdsa-sha-256")
+        assert keys.verify("signer", b"data", signed.signature)
+        assert not keys.verify("signer", b"else", signed.signature)
     hot = keys._use().hot
     assert all(name in table for name, table in {"box": hot.sealing, "mac": hot.making}.items())
     assert "box" in hot.opening
     assert "mac" in hot.checking
+    assert "signer" in hot.signing
+    assert "signer" in hot.verifying
     return keys, blob, tag
 
 
@@ -50,6 +57,7 @@ def test_every_use_is_counted_once_whichever_way_it_went(warm: Any, store: Conne
     before = {event: counts.total(event=event) for event in ("key_encrypted", "key_mac_made")}
     assert before == {"key_encrypted": 1, "key_mac_made": 3}
     assert (counts.total(event="key_decrypted"), counts.total(event="key_mac_verified")) == (2, 2)
+    assert (counts.total(event="key_signed"), counts.total(event="key_verified")) == (2, 4)
     keys.batch("encrypt", "box", [{"data": b"x"}] * 1000)
     keys.batch("mac", "mac", [{"message": b"x"}] * 130)
     keys.batch("decrypt", "box", [{"blob": blob, "context": CONTEXT}] * 7)
@@ -120,6 +128,10 @@ def test_another_type_of_buffer_is_refused_on_either_way(warm: Any) -> None:
             keys.mac("mac", made(b"data"))
         with pytest.raises(UsageError):
             keys.verify_mac("mac", b"data", made(tag))
+        with pytest.raises(UsageError):
+            keys.sign("signer", made(b"data"))
+        with pytest.raises(UsageError):
+            keys.verify("signer", b"data", made(b"signature"))
     for wrong in (blob[:-1], blob[:70], blob[:60], b"", None, 7):
         with pytest.raises((DecryptionError, EnvelopeError)):
             keys.decrypt("box", wrong, context=CONTEXT)
@@ -127,22 +139,28 @@ def test_another_type_of_buffer_is_refused_on_either_way(warm: Any) -> None:
 
 def test_a_change_of_the_key_and_the_end_of_the_session_are_seen_at_once(warm: Any, store: Connection) -> None:
     keys, blob, tag = warm
+    signature = keys.sign("signer", b"data").signature
     calls = (
+        lambda: keys.sign("signer", b"data"),
+        lambda: keys.verify("signer", b"data", signature),
         lambda: keys.encrypt("box", b"x"),
         lambda: keys.decrypt("box", blob, context=CONTEXT),
         lambda: keys.mac("mac", b"data"),
         lambda: keys.verify_mac("mac", b"data", tag),
     )
-    for name in ("box", "mac"):
+    for name in ("box", "mac", "signer"):
         keys.suspend(name)
     for call in calls:
         with pytest.raises(KeyStateError):
             call()
-    for name in ("box", "mac"):
+    for name in ("box", "mac", "signer"):
         keys.resume(name)
         keys.rotate(name)
     assert keys.verify_mac("mac", b"data", tag)
     assert keys.mac("mac", b"data").version == 2
+    for _ in range(2):
+        assert keys.sign("signer", b"data").version == 2
+        assert keys.verify("signer", b"data", signature)
     keys.configure("mac", min_encrypt=2, min_decrypt=2)
     assert not keys.verify_mac("mac", b"data", tag)
     for call in calls:

@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 from keystead.crypto.aad import AAD
 from keystead.errors import KeysteadError, UsageError
 from keystead.keys.named.batch import in_slices, macs, sealed
-from keystead.keys.named.hot import hot_decrypt, hot_encrypt, hot_mac, hot_verify_mac
 from keystead.keys.named.model import KeyInfo
 from keystead.keys.named.names import check_key_name
 from keystead.keys.named.portable import ExportedKey
 from keystead.keys.named.results import BatchItem, GeneratedKey, Mac, SharedSecret, Signature
+from keystead.keys.named.short import shortened
 from keystead.keys.named.use import NamedKeyUse
 from keystead.secrets.labels import KEEP, Keep
 from keystead.services.named_key_changes import NamedKeyChanges, new_key
@@ -57,15 +57,8 @@ class NamedKeyOperations(NamedKeyChanges):
         if self._used is None or self._used[0] is not session:
             node, use = self._face._node, self._named().use(session)
             self._used = (session, use)
-            monotonic, resume, hot = node.clock.monotonic, node.counts.resume, use.hot
-            # They stand before the methods of these names, which are the way of the first call; `slow` is that of
-            # every unusual one.
-            self.__dict__.update(
-                encrypt=hot_encrypt(hot.sealing, monotonic, resume, lambda *how: self._use().encrypt(*how)),
-                decrypt=hot_decrypt(hot.opening, monotonic, resume, lambda *how: self._use().decrypt(*how)),
-                mac=hot_mac(hot.making, monotonic, resume, lambda *how: self._use().mac(*how)),
-                verify_mac=hot_verify_mac(hot.checking, monotonic, resume, lambda *how: self._use().verify_mac(*how)),
-            )
+            # They stand before the methods of these names, which are the way of the first call.
+            self.__dict__.update(shortened(use, node.clock.monotonic, node.counts.resume, self._use))
         return self._used[1]
 
     def _is_ready(self, operation: str, name: str, data: bytes) -> bool:

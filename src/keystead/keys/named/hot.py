@@ -15,7 +15,7 @@ from keystead.crypto.aad import AAD, canonical_aad
 from keystead.crypto.compact import HEADER_LENGTH, PREFIX_LENGTH
 from keystead.crypto.hmac_keys import HmacKey
 from keystead.crypto.material import random_nonce
-from keystead.keys.named.results import Mac
+from keystead.keys.named.results import Mac, Signature
 
 
 class Sealing(NamedTuple):
@@ -58,6 +58,26 @@ class Checking(NamedTuple):
     starts: tuple[Callable[[], Any], ...]
 
 
+class Signing(NamedTuple):
+    """The same for the version that signs, and its algorithm's name."""
+
+    until: float
+    counter: UseCounter
+    tick: Callable[[], int]
+    sign: Callable[[bytes], bytes]
+    version: int
+    algorithm: str
+
+
+class Verifying(NamedTuple):
+    """The same for the one version that may verify signatures; several go the slow way."""
+
+    until: float
+    counter: UseCounter
+    tick: Callable[[], int]
+    verify: Callable[[bytes, bytes], bool]
+
+
 OPENERS: Final = 64
 Resume = Callable[[UseCounter], None]
 Clock = Callable[[], float]
@@ -66,18 +86,20 @@ Clock = Callable[[], float]
 class Tables:
     """By name, what a session may do the short way until the period ends."""
 
-    __slots__ = ("checking", "making", "opening", "sealing")
+    __slots__ = ("checking", "making", "opening", "sealing", "signing", "verifying")
 
     def __init__(self) -> None:
         self.sealing: dict[str, Sealing] = {}
         self.opening: dict[str, Opening] = {}
         self.making: dict[str, Making] = {}
         self.checking: dict[str, Checking] = {}
+        self.signing: dict[str, Signing] = {}
+        self.verifying: dict[str, Verifying] = {}
 
     def clear(self) -> None:
         """Nothing goes the short way any more."""
-        for table in (self.sealing, self.opening, self.making, self.checking):
-            table.clear()
+        for name in self.__slots__:
+            getattr(self, name).clear()
 
     def opens(self, name: str, until: float, counter: UseCounter, key: object, *cipher: Any) -> Opening:
         """What opens, with one more header and its cipher than was known of this key."""
@@ -198,6 +220,58 @@ def hot_verify_mac(
         return good
 
     return verify_mac
+
+
+def hot_sign(
+    table: dict[str, Signing], monotonic: Clock, resume: Resume, slow: Callable[..., Signature]
+) -> Callable[..., Signature]:
+    """`sign` of a face, over the table of keys that a session signs with."""
+    find = table.get
+
+    def sign(
+        name: str, message: bytes, *, algorithm: str | None = None, version: int | None = None, prehashed: bool = False
+    ) -> Signature:
+        bound = find(name)
+        if bound is None or algorithm is not None or version is not None or prehashed or monotonic() >= bound[0]:
+            return slow(name, message, algorithm, version, prehashed=prehashed)
+        if type(message) is not bytes:
+            return slow(name, message, algorithm, version, prehashed=prehashed)
+        _, counter, tick, make, number, how = bound
+        tick()
+        if not counter.open:
+            resume(counter)
+        return Signature(make(message), number, how)
+
+    return sign
+
+
+def hot_verify(
+    table: dict[str, Verifying], monotonic: Clock, resume: Resume, slow: Callable[..., bool]
+) -> Callable[..., bool]:
+    """`verify` of a face, over the table of keys that a session verifies signatures with."""
+    find = table.get
+
+    def verify(
+        name: str,
+        message: bytes,
+        signature: bytes,
+        *,
+        algorithm: str | None = None,
+        version: int | None = None,
+        prehashed: bool = False,
+    ) -> bool:
+        bound = find(name)
+        if bound is None or algorithm is not None or version is not None or prehashed or monotonic() >= bound[0]:
+            return slow(name, message, signature, algorithm, version, prehashed=prehashed)
+        if type(message) is not bytes or type(signature) is not bytes:
+            return slow(name, message, signature, algorithm, version, prehashed=prehashed)
+        _, counter, tick, check = bound
+        tick()
+        if not counter.open:
+            resume(counter)
+        return check(message, signature)
+
+    return verify
 
 
 def starts(keys: list[HmacKey]) -> tuple[Callable[[], Any], ...]:

@@ -106,6 +106,28 @@ USES: Final[Mapping[Operation, Use]] = MappingProxyType(
 """Whether an operation protects, which only the primary or a version not below `min_encrypt` does, or processes."""
 
 
+EVENTS: Final[Mapping[Operation, str]] = MappingProxyType(
+    {
+        _O.ENCRYPT: "key_encrypted",
+        _O.DECRYPT: "key_decrypted",
+        _O.REENCRYPT: "key_reencrypted",
+        _O.DATA_KEY: "key_data_key_made",
+        _O.SIGN: "key_signed",
+        _O.VERIFY: "key_verified",
+        _O.MAC: "key_mac_made",
+        _O.VERIFY_MAC: "key_mac_verified",
+        _O.DERIVE: "key_derived",
+        _O.AGREE: "key_agreed",
+        _O.ENCAPSULATE: "key_encapsulated",
+        _O.DECAPSULATE: "key_decapsulated",
+        _O.UNWRAP_IMPORT: "key_import_unwrapped",
+        _O.PUBLIC_KEY: "key_public_read",
+        _O.EXPORT: "key_exported",
+    }
+)
+"""How the audit log calls each operation."""
+
+
 def operations(kind: KeyType, usage: Usage) -> frozenset[Operation]:
     """What a key of this type and usage can do, whatever its state."""
     found = OPERATIONS[usage]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from keystead.audit.counts import Counts, UseCounter
@@ -22,10 +23,10 @@ from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.types import ENCRYPTION, SIGNING, Algorithm, KeyType
 from keystead.errors import DecryptionError, EnvelopeError, KeysteadError, UsageError
 from keystead.gate import Facts, Gate, Session
-from keystead.keys.named.hot import Checking, Making, Sealing, Tables, starts
+from keystead.keys.named.hot import Checking, Making, Sealing, Signing, Tables, Verifying, starts
 from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
 from keystead.keys.named.ring import LoadedKey, NamedKeyRing
-from keystead.keys.named.rules import SYMMETRIC, Operation, require_operation
+from keystead.keys.named.rules import EVENTS, SYMMETRIC, Operation, require_operation
 
 T = TypeVar("T")
 PERIOD_SECONDS: Final = 1.0
@@ -87,7 +88,7 @@ class NamedKeyUse:
             require_operation(key.head.name, key.kind, key.usage, key.state, operation)
         except KeysteadError as error:
             self._refuse(resource, error)
-        counter = self._counts.use(_EVENTS[operation], resource, self._session.id, str(self._session.principal))
+        counter = self._counts.use(EVENTS[operation], resource, self._session.id, str(self._session.principal))
         bound = _Bound(min(until, self._monotonic() + PERIOD_SECONDS), key, counter)
         if self._ended == ended:
             table[(operation, name)] = bound
@@ -243,10 +244,14 @@ class NamedKeyUse:
     ) -> Signature:
         """A signature under the primary version, or one that was asked for."""
         _require_bytes(message)
-        key = self._begin(Operation.SIGN, name, None).key
-        how, chosen = _algorithm(key, algorithm, SIGNING), key.protecting(version)
-        made = self._ring.private(key, chosen).sign(message, how, prehashed=prehashed)
-        return Signature(made, chosen.row.version, how.value)
+        bound = self._begin(Operation.SIGN, name, None)
+        how, chosen = _algorithm(bound.key, algorithm, SIGNING), bound.key.protecting(version)
+        private, number = self._ring.private(bound.key, chosen), chosen.row.version
+        if algorithm is None and version is None:
+            make = partial(private.sign, algorithm=how)
+            short = Signing(bound.until, bound.counter, bound.counter.tick, make, number, how.value)
+            self._shorten(Operation.SIGN, name, bound, self.hot.signing, short)
+        return Signature(private.sign(message, how, prehashed=prehashed), number, how.value)
 
     def verify(
         self,
@@ -261,9 +266,14 @@ class NamedKeyUse:
         """Whether any version that may still process, or the one that was named, made the signature."""
         _require_bytes(message)
         _require_bytes(signature)
-        key = self._begin(Operation.VERIFY, name, None).key
-        how = _algorithm(key, algorithm, SIGNING)
-        publics = (self._ring.public(key, candidate) for candidate in key.candidates(version))
+        bound = self._begin(Operation.VERIFY, name, None)
+        key, how = bound.key, _algorithm(bound.key, algorithm, SIGNING)
+        candidates = key.candidates(version)
+        if algorithm is None and version is None and len(candidates) == 1:
+            check = partial(self._ring.public(key, candidates[0]).verify, algorithm=how)
+            short = Verifying(bound.until, bound.counter, bound.counter.tick, check)
+            self._shorten(Operation.VERIFY, name, bound, self.hot.verifying, short)
+        publics = (self._ring.public(key, candidate) for candidate in candidates)
         return any(public.verify(message, signature, how, prehashed=prehashed) for public in publics)
 
     def mac(self, name: str, message: bytes, version: int | None) -> Mac:
@@ -347,25 +357,6 @@ class NamedKeyUse:
         error = DecryptionError()
         self._gate.failed(self._session, f"key/{key.head.name}", "decryption_failed", error)
         raise error
-
-
-_EVENTS: Final[Mapping[Operation, str]] = {
-    Operation.ENCRYPT: "key_encrypted",
-    Operation.DECRYPT: "key_decrypted",
-    Operation.REENCRYPT: "key_reencrypted",
-    Operation.DATA_KEY: "key_data_key_made",
-    Operation.SIGN: "key_signed",
-    Operation.VERIFY: "key_verified",
-    Operation.MAC: "key_mac_made",
-    Operation.VERIFY_MAC: "key_mac_verified",
-    Operation.DERIVE: "key_derived",
-    Operation.AGREE: "key_agreed",
-    Operation.ENCAPSULATE: "key_encapsulated",
-    Operation.DECAPSULATE: "key_decapsulated",
-    Operation.UNWRAP_IMPORT: "key_import_unwrapped",
-    Operation.PUBLIC_KEY: "key_public_read",
-    Operation.EXPORT: "key_exported",
-}
 
 
 def _algorithm(key: LoadedKey, asked: str | None, table: Mapping[KeyType, tuple[Algorithm, ...]]) -> Algorithm:
