@@ -495,6 +495,11 @@ def policies(w: World) -> None:
     w.do("policies.delete", w.text())
 
 
+def mistyped(text: str) -> str:
+    """Another last letter."""
+    return text[:-1] + ("x" if text[-1] != "x" else "y")
+
+
 def identities(w: World) -> None:
     password, wrong = w.text(), w.text()
     w.do("kms.whoami")
@@ -520,7 +525,7 @@ def identities(w: World) -> None:
     texts = [w.canaries.remember(each.reveal()) for each in shown]
     for each in shown:
         w.search("what was given out", f"again {each!r} {each} {each.info}")
-    for text in (*texts, texts[0][:-1] + "x", w.text()):
+    for text in (*texts, mistyped(texts[0]), w.text()):
         for face in ("kms", "store"):
             other = w.do(f"{face}.as_token", text)
             if other is not None:
@@ -540,7 +545,7 @@ def identities(w: World) -> None:
     for name in ("lookup_accessor", "renew_accessor", "revoke_accessor", "revoke_principal"):
         w.do(f"tokens.{name}", accessor)
     w.do("tokens.revoke", texts[1])
-    w.do("tokens.revoke", texts[1][:-1] + "y")
+    w.do("tokens.revoke", mistyped(texts[1]))
     w.do("tokens.list")
     w.do("identities.lookup_secret_id_accessor", "ci", secret.accessor)
     w.do("identities.list_secret_ids", "ci")

@@ -312,7 +312,7 @@ def named_keys(ks: Calls) -> None:
     pem = ks.file("wrapping.pem", ks("key", "public", "wrapping"))
     ks("key", "wrap", pem, input=ks.canaries.data())
     ks("key", "wrap", "nowhere", input=ks.canaries.data(), code=1)
-    wrapped = keystead.wrap_for_import(Path(pem).read_text(), ks.canaries.data())
+    wrapped = keystead.wrap_for_import((ks.folder / pem).read_text(), ks.canaries.data())
     ks("key", "import", "byok", "--wrapping-key", "wrapping", input=wrapped)
     ks("key", "import", "odd", "--wrapping-key", "wrapping", input=ks.canaries.data(), code=7)
     ks("key", "export", "box", "--out", "material")
