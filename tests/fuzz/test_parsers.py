@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import enum
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from keystead.access.conditions import parse_conditions
+from keystead.access.methods.jws import parse_jws
+from keystead.access.methods.strict_json import parse_object
+from keystead.access.patterns import parse_pattern
+from keystead.access.statements import parse_document
 from keystead.audit.checkpoints import read_checkpoint
 from keystead.audit.proofs import ConsistencyProof, InclusionProof, check_consistency_proof, check_proof
 from keystead.audit.record import Record
@@ -20,7 +26,14 @@ from keystead.clock import parse_duration
 from keystead.config.convert import Json, kind_of
 from keystead.config.references import referred
 from keystead.config.urls import URL, SecretURL
-from keystead.errors import AuditBroken, ConfigurationError, IntegrityError, StoreNotFound, UsageError
+from keystead.errors import (
+    AuditBroken,
+    AuthenticationFailed,
+    ConfigurationError,
+    IntegrityError,
+    StoreNotFound,
+    UsageError,
+)
 from keystead.node.location import locate
 from keystead.node.settings import load_settings
 from keystead.seal.metadata import fingerprint_field, number_field, salt_field
@@ -46,6 +59,24 @@ HEXES = TEXTS | st.integers(-3, 2**70) | st.sampled_from(["00" * 32, "", "AA==",
 DETAIL = st.fixed_dictionaries(dict.fromkeys(("size", "root", "link", "mac", "signature", "frontier"), HEXES))
 PATH = st.lists(TEXTS, max_size=2).map(tuple)
 BROKEN = (AuditBroken, IntegrityError, UsageError)
+VALUES = ANYTHING | st.dictionaries(TEXTS, TEXTS, max_size=2) | st.lists(TEXTS, max_size=2)
+CONDITIONS = ANYTHING | st.dictionaries(
+    st.sampled_from(["time", "source", "tags", "method", "mfa_age", "context", "x"]), VALUES, max_size=3
+)
+STATEMENT = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("id", "effect", "actions", "resources", "conditions", "x"), VALUES)
+)
+DOCUMENTS = ANYTHING | st.fixed_dictionaries(
+    {"version": st.just(1) | VALUES, "statements": st.lists(STATEMENT | VALUES, max_size=2) | VALUES}
+)
+ENCODED = TEXTS.map(lambda text: text.encode("utf-8", "replace"))
+# Headers that are JSON, and three parts, so that not every token fails at once.
+HEADERS = st.sampled_from(
+    ['{"alg":"ES256"}', '{"alg":"none"}', '{"alg":"ES256","crit":["x"]}', '{"alg":1}', "{}", "[]"]
+)
+TOKENS = st.tuples(HEADERS | TEXTS, TEXTS, TEXTS).map(
+    lambda parts: ".".join(urlsafe_b64encode(part.encode("utf-8", "replace")).rstrip(b"=").decode() for part in parts)
+)
 
 
 class Level(enum.Enum):
@@ -93,6 +124,11 @@ def checkpoint(detail: dict[str, Any]) -> None:
 PARSERS: dict[str, tuple[Callable[[Any], object], st.SearchStrategy[Any], tuple[type[Exception], ...]]] = {
     "parse_duration": (parse_duration, ANYTHING, (UsageError,)),
     "parse_rule": (parse_rule, ANYTHING, (UsageError,)),
+    "parse_pattern": (parse_pattern, TEXTS, (ValueError,)),
+    "parse_conditions": (parse_conditions, CONDITIONS, (ValueError,)),
+    "parse_document": (parse_document, DOCUMENTS, (UsageError,)),
+    "parse_jws": (lambda token: parse_jws(token, ["ES256"]), ANYTHING | TOKENS, (AuthenticationFailed,)),
+    "parse_object": (parse_object, st.binary() | ENCODED, (ValueError,)),
     "parse_reference": (parse_reference, ANYTHING, (UsageError,)),
     "referred": (referred, TEXTS | TEXTS.map(f"secret://{CANARY}#{{}}".format), (UsageError,)),
     "check_tags": (check_tags, ANYTHING | st.dictionaries(TEXTS, ANYTHING, max_size=2), (UsageError,)),
@@ -133,7 +169,7 @@ def test_any_input_is_read_or_refused_by_the_parsers_own_error(name: str, data: 
 def test_any_bytes_are_settings_or_refused_as_none(written: bytes, tmp_path: Path) -> None:
     (tmp_path / "keystead.toml").write_bytes(written)
     try:
-        load_settings(tmp_path / ".keystead")
+        load_settings(locate(tmp_path / ".keystead" / "keystead.db", {}, tmp_path))
     except ConfigurationError as error:
         assert str(tmp_path) in str(error)
 
