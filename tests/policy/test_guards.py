@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.policy.conftest import Act, allow, deny, document
+from tests.policy.conftest import Act, allow, deny, document, service_of
+from tests.services.conftest import BY_HAND
 
 import keystead
 import keystead.errors
@@ -255,11 +256,19 @@ def test_no_public_method_is_missing_here() -> None:
         assert public - calls.keys() - UNGUARDED[face] == set(), face
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Connection, Real]]:
+    """One store for all who are refused, since they change nothing."""
+    folder = tmp_path_factory.mktemp("untouched")
+    with keystead.connect(folder / "app.db", master_key=keystead.generate_master_key(), settings=BY_HAND) as store:
+        yield store, Real(store, folder)
+
+
 @pytest.mark.parametrize("which", CALLS)
-def test_nobody_may_call_it(act: Act, real: Real, which: str) -> None:
+def test_nobody_may_call_it(untouched: tuple[Connection, Real], which: str) -> None:
     """A stranger without a policy is refused, and learns of no secret and no policy that it is there."""
     with pytest.raises((Denied, NotFound, ConfigurationError)) as refused:
-        CALLS[which](act(), real)
+        CALLS[which](service_of(untouched[0]), untouched[1])
     error = refused.value
     assert isinstance(error, Denied | ConfigurationError) or getattr(error, "refused", False)
     assert "value" not in str(error)
