@@ -257,7 +257,7 @@ def test_who_has_an_issuers_token_logs_in_with_it_on_stdin(ks: Commands, state: 
         assert ks("login", "--method", "jwt", *words, input=shown).code == 2
     ks.good("logout")
     ks.good("login", "--method", "jwt", "--name", "github", input=shown)
-    assert ks("auth", "remove", "github", "--yes").code == 4
+    assert ks("auth", "remove", "github", "--yes").code in (3, 4)
     ks.good("logout")
     ks.good("login", "--method", "jwt", "--name", "github", input=shown)
     kept(state).rename(state.parent / "aside")
