@@ -302,6 +302,7 @@ _HIDDEN: Final[Mapping[str, tuple[type[NotFound], str]]] = {
     "token": (IdentityNotFound, "no access token {!r} in this store"),
     "user": (IdentityNotFound, "no user {!r} in this store"),
     "role": (IdentityNotFound, "no role {!r} in this store"),
+    "auth-method": (IdentityNotFound, "no auth method {!r} in this store"),
 }
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import stat
+import time
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Commands
+from tests.methods import issuing
+from tests.methods.authorities import SPIFFE, root
+from tests.methods.serving import VALID
 
 WORDS = "correct horse battery"
 FAST = "password_iterations = 2\npassword_lanes = 1\npassword_memory_kib = 19456\n"
@@ -229,3 +234,68 @@ def test_logging_in_by_a_token_keeps_that_and_logging_out_may_leave_it_valid(ks:
     ks.good("logout", "--keep")
     assert ks.good("whoami", "--json", env={"KEYSTEAD_TOKEN": token}).document["principal"] == "token:x"
     assert ks("login", "--method", "token", input=token[:-1]).code == 4
+
+
+def issuers_token(**changed: object) -> str:
+    now = int(time.time())
+    return issuing.token(issuing.good_claims(iat=now, nbf=None, exp=now + 600, **changed))
+
+
+def test_who_has_an_issuers_token_logs_in_with_it_on_stdin(ks: Commands, state: Path) -> None:
+    config = json.dumps(issuing.config().to_json())
+    assert ks.good("auth", "write", "github", "--kind", "jwt", "-", input=config).err.endswith("is at version 1\n")
+    (ks.folder / "github.json").write_text(ks.good("auth", "read", "github").text)
+    ks.good("auth", "write", "github", "--kind", "jwt", "github.json", "--expected-version", "1")
+    assert ks.good("auth", "list", "--json").document["auth_methods"][0]["version"] == 2
+    shown = issuers_token()
+    ks.good("login", "--method", "jwt", "--name", "github", input=shown + "\n")
+    assert ks.good("whoami", "--json").document["principal"] == "jwt:github/ada"
+    for words in (("--name", "nowhere"), ("--name", "GitHub")):
+        refused = ks("login", "--method", "jwt", *words, input=shown)
+        assert refused.code == 4 and "KS1203" in refused.err and shown not in refused.err
+    for words in ((), ("ada", "--name", "github"), ("--name", "github", "--cert", "x")):
+        assert ks("login", "--method", "jwt", *words, input=shown).code == 2
+    ks.good("logout")
+    ks.good("login", "--method", "jwt", "--name", "github", input=shown)
+    assert ks("auth", "remove", "github", "--yes").code in (3, 4)
+    ks.good("logout")
+    ks.good("login", "--method", "jwt", "--name", "github", input=shown)
+    kept(state).rename(state.parent / "aside")
+    assert ks.good("auth", "remove", "github", "--yes").err.endswith("access tokens that ended: 1\n")
+    (state.parent / "aside").rename(state / f"token-{ks.good('status', '--json').document['store_id']}")
+    assert "the access token of the last login is not accepted" in ks("whoami").err
+
+
+def test_who_has_a_certificate_and_its_key_logs_in_and_each_command_looks_at_both(ks: Commands, state: Path) -> None:
+    authority = root(**VALID)
+    client, other = authority.client(**VALID), authority.client(**VALID)
+    config = {"trusted": authority.pem, "spiffe_ids": [SPIFFE], "policies": ["mesh"]}
+    ks.good("auth", "write", "mesh", "--kind", "certificate", "-", input=json.dumps(config))
+    for name, text in (
+        ("c.pem", client.pem),
+        ("c.key", client.key_pem),
+        ("o.pem", other.pem),
+        ("o.key", other.key_pem),
+    ):
+        (ks.folder / name).write_text(text)
+        (ks.folder / name).chmod(0o600)
+    how = ("login", "--method", "certificate", "--name", "mesh")
+    wrong = ks(*how, "--cert", "c.pem", "--key", "o.key")
+    assert wrong.code == 2 and "is not the key of the certificate" in wrong.err
+    assert client.key_pem.splitlines()[1] not in wrong.err
+    assert ks(*how, "--cert", "c.key", "--key", "c.key").code == 2
+    assert ks(*how, "--cert", "nowhere", "--key", "c.key").code == 1
+    assert ks(*how, "--cert", "c.pem", "--key", "nowhere").code == 1
+    assert ks(*how, "--cert", "c.pem").code == 2
+    (ks.folder / "c.key").chmod(0o644)
+    assert "chmod 600" in ks(*how, "--cert", "c.pem", "--key", "c.key").err
+    (ks.folder / "c.key").chmod(0o600)
+    ks.good(*how, "--cert", "c.pem", "--key", "c.key")
+    assert ks.good("whoami", "--json").document["principal"] == f"certificate:mesh/{SPIFFE}"
+    ks.good("token", "renew")
+    for name in ("pem", "key"):
+        (ks.folder / f"o.{name}").rename(ks.folder / f"c.{name}")
+    assert "is not accepted" in ks("whoami").err
+    (ks.folder / "c.key").unlink()
+    assert ks("whoami").code == 1
+    assert ks.good("logout", "--json").document["revoked"] == 1

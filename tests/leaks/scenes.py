@@ -6,6 +6,7 @@ import io
 import json
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, field_validator
 from pydantic import SecretStr as PydanticSecretStr
 from tests.leaks.world import World
+from tests.methods import issuing
 
 import keystead
 from keystead import SecretValue, aio
@@ -562,7 +564,36 @@ def identities(w: World) -> None:
     w.do("tokens.revoke_principal", "user:ada")
 
 
+def auth_methods(w: World) -> None:
+    """A token is a secret, and what was given in the place of a configuration may be."""
+    config, now = issuing.config().to_json(), int(time.time())
+    w.do("identities.write_auth_method", "github", "jwt", config)
+    for name, kind, given in (
+        (w.text(), "jwt", config), ("x", w.text(), config), ("x", "jwt", w.text()), ("x", "jwt", f'{{"a": "{w.text()}'),
+        ("x", "jwt", {**config, "issuer": w.text() + LONE}), ("x", "jwt", {**config, "policies": [w.text() * 9]}),
+        ("x", "jwt", {**config, "jwks": {"keys": [{"kty": w.text(), "k": w.text()}]}}), ("x", "jwt", w.data()),
+        ("x", "certificate", {"trusted": w.text(), "spiffe_ids": [w.text()], "crls": [w.text()], "policies": ["a"]}),
+    ):  # fmt: skip
+        w.do("identities.write_auth_method", name, kind, given)
+    good = issuing.token(issuing.good_claims(iat=now, nbf=None, exp=now + 600))
+    shown = w.canaries.remember(good)
+    for face in ("kms", "store"):
+        for given in (shown, shown + "x", shown[:-9], w.text(), w.data(), f"{w.text()}.{w.text()}.{w.text()}"):
+            token = w.do(f"{face}.login", "jwt", name="github", jwt=given)
+            if token is not None:
+                w.canaries.remember(token.reveal())
+            w.do(f"{face}.login", "jwt", name=given, jwt=given)
+            w.do(f"{face}.login", "certificate", name="github", chain=given)
+            w.do(f"{face}.login", "certificate", name="github", chain=[given], key=given)
+    for name in ("github", "nobody", w.text()):
+        w.do("identities.read_auth_method", name)
+    w.do("identities.list_auth_methods")
+    w.do("identities.list_auth_methods", after=w.text())
+    for name in ("github", "github", w.text()):
+        w.do("identities.delete_auth_method", name)
+
+
 SCENES = [
     data, streams, stored_secrets, edited_rows, data_keys, slots_and_sessions, closed, backups, manager, configuration,
-    opening, audit, policies, identities, named_keys,
+    opening, audit, policies, identities, named_keys, auth_methods,
 ]  # fmt: skip

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.cli.conftest import Preloaded
 from tests.faults.injection import why_not
 from tests.leaks.looking import Canaries, told_by_files
 from tests.leaks.scenes import READER
+from tests.methods import issuing
+from tests.methods.authorities import SPIFFE, root
+from tests.methods.serving import VALID
 
 import keystead
 from keystead.cli.program import cli
@@ -35,7 +39,18 @@ PLAIN = {
     "login",
 }
 PLAIN |= {"key decrypt", "key data-key", "key derive"}
-KEPT_IN = ("back", "app.env", "master.key", "second.key", "kit.txt", "words", "plain", "token-", "material")
+KEPT_IN = (
+    "back",
+    "app.env",
+    "master.key",
+    "second.key",
+    "kit.txt",
+    "words",
+    "plain",
+    "token-",
+    "material",
+    "client.key",
+)
 WRITES = "write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,execve,openat,mkdir,rename,renameat,renameat2,symlink"
 _CALL = re.compile(rb"^(?:\d+ +)?(\w+)\((?:(\d+)<([^>]*)>)?")
 _STRING = re.compile(rb'"((?:\\x[0-9a-f]{2})*)"')
@@ -345,6 +360,41 @@ def named_keys_change(ks: Calls) -> None:
     ks("key", "list", KMS_MASTER_KEY_FILE="nowhere", code=5)
 
 
+def auth_methods(ks: Calls) -> None:
+    """The token of an issuer, a client's private key, and what was given in the place of a configuration."""
+    state, now = {"XDG_STATE_HOME": str(ks.folder / "state")}, int(time.time())
+    ks("auth", "write", "github", "--kind", "jwt", "-", input=json.dumps(issuing.config().to_json()))
+    for given, code in ((ks.canaries.text(), 2), (ks.canaries.data(), 2), (f'{{"issuer": "{ks.canaries.text()}"}}', 1)):
+        ks("auth", "write", "x", "--kind", "jwt", "-", input=given, code=code)
+    shown = ks.canaries.remember(issuing.token(issuing.good_claims(iat=now, nbf=None, exp=now + 600)))
+    how = ("login", "--method", "jwt", "--name", "github")
+    for given, code in ((shown + "x", 4), (ks.canaries.text(), 4), (ks.canaries.data(), None)):
+        ks(*how, input=given, code=code, **state)
+    ks(*how, shown, input=shown, code=2, **state)
+    ks.canaries.remember(ks(*how, "--print", input=shown, **state).strip())
+    authority = root(**VALID)
+    client = authority.client(**VALID)
+    ks.canaries.remember(client.key.private_numbers().private_value.to_bytes(32, "big"))
+    config = {"trusted": authority.pem, "spiffe_ids": [SPIFFE], "policies": ["mesh"]}
+    ks("auth", "write", "mesh", "--kind", "certificate", ks.file("mesh.json", json.dumps(config)))
+    files = ("--cert", ks.file("client.pem", client.pem), "--key", ks.file("client.key", client.key_pem))
+    how = ("login", "--method", "certificate", "--name")
+    ks(*how, "mesh", *files[:2], "--key", ks.file("other.key", authority.key_pem), code=2, **state)
+    ks(*how, "mesh", *files[2:], "--cert", files[3], code=2, **state)
+    ks(*how, "github", *files, code=4, **state)
+    ks(*how, "mesh", *files, **state)
+    ks.canaries.remember(next((ks.folder / "state/keystead").iterdir()).read_text().split()[0])
+    ks("whoami", **state)
+    for words in (("read", "github"), ("list",), ("remove", "github", "--yes")):
+        ks("auth", *words, code=None, **state)
+    ks("logout", **state)
+    ks("auth", "read", "mesh")
+    ks("auth", "read", "nowhere", code=3)
+    ks("auth", "list", "--json")
+    ks("auth", "remove", "mesh", "--yes")
+    ks("auth", "remove", "mesh", "--yes", code=3)
+
+
 def older_store(ks: Calls) -> None:
     store = ks.folder / ".keystead/keystead.db"
     with closing(sqlite3.connect(store)) as database:
@@ -370,6 +420,7 @@ SCENES = [
     the_rest,
     identities,
     named_keys,
+    auth_methods,
     older_store,
 ]
 

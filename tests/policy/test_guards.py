@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.methods import issuing
 from tests.policy.conftest import Act, allow, deny, document, service_of
 from tests.services.conftest import BY_HAND
 
@@ -49,6 +50,7 @@ class Real:
         self.sealed = kms.keys.encrypt("box", b"x")
         kms.identities.create_user("ada", STRONG)
         kms.identities.create_role("ci")
+        kms.identities.write_auth_method("github", "jwt", issuing.config().to_json())
         self.secret_id = kms.identities.create_secret_id("ci")
         self.token = kms.tokens.create(["given"], name="somebody")
         self.folder, self.key = folder, kms.list_data_keys().items[0].id
@@ -166,6 +168,10 @@ IDENTITIES: Mapping[str, Call] = {
     "lookup_secret_id_accessor": lambda s, r: s.kms.identities.lookup_secret_id_accessor("ci", r.secret_id.accessor),
     "list_secret_ids": lambda s, r: s.kms.identities.list_secret_ids("ci"),
     "destroy_secret_id": lambda s, r: s.kms.identities.destroy_secret_id("ci", r.secret_id.accessor),
+    "write_auth_method": lambda s, r: s.kms.identities.write_auth_method("new", "jwt", issuing.config().to_json()),
+    "read_auth_method": lambda s, r: s.kms.identities.read_auth_method("github"),
+    "list_auth_methods": lambda s, r: s.kms.identities.list_auth_methods(),
+    "delete_auth_method": lambda s, r: s.kms.identities.delete_auth_method("github"),
 }
 SECRETS: Mapping[str, Call] = {
     "get_secret": lambda s, r: s.secrets.get_secret("app/a", "default"),

@@ -12,25 +12,30 @@ from keystead.errors import IntegrityError
 
 
 class BoundRow(Protocol):
-    """A row whose last two fields are its epoch and its MAC; `bound_as` is what kind of row it is."""
+    """A row whose last field is its MAC; `bound_as` is what kind of row it is."""
 
     @property
     def bound_as(self) -> str:
         """What kind of row it is."""
 
     @property
-    def epoch(self) -> int:
-        """How often it was changed."""
-
-    @property
     def mac(self) -> bytes:
         """What binds all other fields to the store."""
 
     def __iter__(self) -> Iterator[Any]: ...
-    def _replace(self, *, epoch: int = ..., mac: bytes = ...) -> Any: ...
+    def _replace(self, *, mac: bytes = ...) -> Any: ...
+
+
+class CountedRow(BoundRow, Protocol):
+    """A row that has an epoch too."""
+
+    @property
+    def epoch(self) -> int:
+        """How often it was changed."""
 
 
 R = TypeVar("R", bound=BoundRow)
+C = TypeVar("C", bound=CountedRow)
 
 
 class IdentityBinder:
@@ -45,12 +50,16 @@ class IdentityBinder:
         """What is kept of a credential: a keyed hash, which the database alone does not allow to probe."""
         return self._hash.mac(bind(purpose, self._store, *parts))
 
-    def sealed(self, row: R, **changes: Any) -> R:
+    def sealed(self, row: C, **changes: Any) -> C:
         """The row with changes, its epoch raised and its MAC made anew."""
         replace: Any = row._replace
-        changed = replace(epoch=row.epoch + 1, **changes)
-        sealed: R = changed._replace(mac=self._row_mac(changed))
-        return sealed
+        changed: C = replace(epoch=row.epoch + 1, **changes)
+        return self.bound(changed)
+
+    def bound(self, row: R) -> R:
+        """The row with its MAC."""
+        bound: R = row._replace(mac=self._row_mac(row))
+        return bound
 
     def is_authentic(self, row: BoundRow) -> bool:
         """Whether keystead wrote the row for this store."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from keystead.access.register import TokenRegister
@@ -19,11 +20,12 @@ from keystead.gate import Gate, Session
 
 
 class Grant(NamedTuple):
-    """Who was proved, what the token is given, and whether it is a person's."""
+    """Who was proved, what the token is given, whether it is a person's, and what the record shows beside."""
 
     holder: Holder
     rules: TokenRules
     kind: Kind
+    shown: Mapping[str, str | int] = MappingProxyType({})
 
 
 class Refusal(NamedTuple):
@@ -89,6 +91,7 @@ class Logins:
                 entry.detail["source"] = source
             if isinstance(came, Grant):
                 entry.event = "login_succeeded"
+                entry.detail.update(came.shown)
                 token = self.register.issue(change, came.holder, came.rules, came.kind)
             else:
                 # The count of failures is committed, and the record of this one with it.

@@ -91,6 +91,10 @@ class Action(StrEnum):
     SECRET_ID_READ = "secret-id:read"
     SECRET_ID_LIST = "secret-id:list"
     SECRET_ID_DESTROY = "secret-id:destroy"
+    AUTH_METHOD_READ = "auth-method:read"
+    AUTH_METHOD_WRITE = "auth-method:write"
+    AUTH_METHOD_LIST = "auth-method:list"
+    AUTH_METHOD_DELETE = "auth-method:delete"
 
 
 class Decision(NamedTuple):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from keystead.access.accounts import FailureRecord, RoleRecord, SecretIdRecord, UserRecord
 from keystead.access.tokens import TokenRecord
+
+if TYPE_CHECKING:
+    from keystead.access.auth_methods import AuthMethodRecord
 
 
 class PolicyRow(NamedTuple):
@@ -65,6 +68,9 @@ class TokenRows(Protocol):
 
     def of_principal(self, principal: str) -> list[str]:
         """The accessors of all tokens of a principal."""
+
+    def of_principals_under(self, prefix: str) -> list[str]:
+        """The accessors of all tokens whose principal begins with a text that ends in `/`."""
 
     def ended_before(self, before_ms: int, limit: int) -> list[str]:
         """Accessors of up to `limit` tokens that expired, or were revoked, before a time."""
@@ -132,3 +138,19 @@ class AccountRows(Protocol):
 
     def forget_secret_ids_before(self, before_ms: int) -> int:
         """Remove secret ids that expired before a time; how many."""
+
+
+class AuthMethodRows(Protocol):
+    """The auth methods, on one connection. What comes out is not checked yet."""
+
+    def get(self, name: str) -> AuthMethodRecord | None:
+        """One auth method."""
+
+    def page(self, limit: int, after: str) -> list[AuthMethodRecord]:
+        """Up to `limit` auth methods with names behind `after`, in their order."""
+
+    def put(self, record: AuthMethodRecord) -> None:
+        """Add or replace an auth method."""
+
+    def delete(self, name: str) -> None:
+        """Remove an auth method."""

@@ -138,17 +138,31 @@ class TokenRegister:
         """Move a token's end, to `increment_ms` from now or what it was made for.
 
         Raises:
-            IdentityNotFound. UsageError: it is not renewable. Denied: it has ended.
+            IdentityNotFound. UsageError: it is not renewable. Denied: it has ended, or is bound to what the session
+                has not shown.
         """
         with self.gate.change(session, "token:renew", _target(accessor), "token_renewed") as change:
             rows, now = self.rows(change.transaction), self.clock.now_ms()
             record = self._present(rows, accessor)
+            self._check_binding(rows, session, record)
             parent = None if record.parent is None else self._found(rows, record.parent)
             record = self.binder().sealed(renewed(record, now, increment_ms, parent))
             rows.put([record])
             change.detail.update(expires_ms=record.expires_ms, token=record.mac[:16].hex())
         self.changed()
         return info(record, now)
+
+    def _check_binding(self, rows: TokenRows, session: AnySession, record: TokenRecord) -> None:
+        """Who renews has shown what the token is bound to, and acts by it or another of the same (CVE-2026-39388)."""
+        own = session.authentication.accessor
+        if record.binding and record.accessor != own:
+            acting = self._found(rows, own) if own else None
+            if acting is None or acting.binding != record.binding:
+                raise Denied(
+                    f"access token {record.accessor} is bound to a certificate",
+                    why="who renews it acts by it, and has shown that certificate again",
+                    hint="as_token(token, binding=...) and renew there, or log in again",
+                )
 
     def revoke(self, session: AnySession, accessor: str | None, *, keep_children: bool = False) -> int:
         """End a token and all that descend from it, in one transaction; how many ended.
@@ -183,6 +197,10 @@ class TokenRegister:
     def end_of(self, transaction: Any, principal: str) -> int:
         """End all tokens of a principal inside an open change; how many."""
         return self.end_all(transaction, self.rows(transaction).of_principal(principal))
+
+    def end_under(self, transaction: Any, prefix: str) -> int:
+        """The same of all principals whose text begins with `prefix`, such as `jwt:github/`."""
+        return self.end_all(transaction, self.rows(transaction).of_principals_under(prefix))
 
     def end_all(self, transaction: Any, accessors: Sequence[str]) -> int:
         """End these tokens and all that descend from them; how many were live until now.

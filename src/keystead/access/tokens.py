@@ -100,13 +100,17 @@ class TokenLimits(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """For whom a token is made, how that was proved, and what is noted with it."""
+    """For whom a token is made, how that was proved, and what is noted with it.
+
+    The token lasts no longer than the proof, which is over at `until_ms`; None: that never is.
+    """
 
     principal: str
     method: str
     meta: str = "{}"
     binding: str = ""
     mfa_ms: int | None = None
+    until_ms: int | None = None
 
 
 def info(record: TokenRecord, now_ms: int) -> TokenInfo:
@@ -182,6 +186,7 @@ def issued(
     max_ms: int | None = now_ms + (rules.max_ttl_ms or limits.max_ttl_ms)
     if rules.period_ms is not None and rules.max_ttl_ms is None:
         max_ms = None
+    max_ms = _earliest(max_ms, holder.until_ms)
     if parent is not None:
         max_ms = _earliest(max_ms, parent.max_ms)
     return TokenRecord(

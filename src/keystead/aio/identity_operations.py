@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from asyncio import to_thread
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keystead.access.accounts import RoleInfo, SecretIdInfo, UserInfo
+    from keystead.access.auth_methods import AuthMethodInfo
     from keystead.access.token_text import AccessToken, NewSecretId
     from keystead.access.tokens import TokenInfo
     from keystead.services import identity_operations as services
@@ -259,3 +260,21 @@ class IdentityOperations:
     async def destroy_secret_id(self, role: str, accessor: str) -> None:
         """Remove the secret id of this role that an accessor names."""
         return await to_thread(self._sync.destroy_secret_id, role, accessor)
+
+    async def write_auth_method(
+        self, name: str, kind: str, config: Mapping[str, Any] | str, *, expected_version: int | None = None
+    ) -> AuthMethodInfo:
+        """Write an auth method, in the place of the one of its name."""
+        return await to_thread(self._sync.write_auth_method, name, kind, config, expected_version=expected_version)
+
+    async def read_auth_method(self, name: str) -> AuthMethodInfo:
+        """An auth method with its configuration."""
+        return await to_thread(self._sync.read_auth_method, name)
+
+    async def list_auth_methods(self, *, limit: int = 100, after: str | None = None) -> Page[AuthMethodInfo]:
+        """A page of the auth methods that may be listed, in the order of their names."""
+        return await to_thread(self._sync.list_auth_methods, limit=limit, after=after)
+
+    async def delete_auth_method(self, name: str) -> int:
+        """Remove an auth method, and end the access tokens that came by it; how many."""
+        return await to_thread(self._sync.delete_auth_method, name)

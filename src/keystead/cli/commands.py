@@ -40,6 +40,7 @@ HOMES: Final[Mapping[str, str]] = MappingProxyType(
         "token": "tokens:token",
         "user": "accounts:user",
         "role": "accounts:role",
+        "auth": "auth_methods:auth",
         "status": "status:status",
         "version": "status:version",
     }

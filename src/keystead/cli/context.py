@@ -14,7 +14,7 @@ from keystead.cli import entry, output
 from keystead.errors import AuthenticationFailed
 
 if TYPE_CHECKING:
-    from keystead.cli.kept_token import KeptToken
+    from keystead.cli.kept_token import Kept, KeptToken
     from keystead.services.connection import Connection
     from keystead.services.kms import KMSService
     from keystead.services.paging import Page
@@ -39,11 +39,11 @@ class Context:
     def kms(self, *, accept_rollback: bool = False) -> Iterator[KMSService]:
         """The store's KMSService, open for this block: of who logged in, else of the owner."""
         with self.owner(accept_rollback=accept_rollback) as service:
-            token = self.given_token() or self.kept(service).read()
-            if token is None:
+            kept = self._shown(service)
+            if kept is None:
                 yield service
                 return
-            with self._acting(service, token) as acting:
+            with self.as_kept(service, kept) as acting:
                 self.acting = acting.principal
                 yield acting
 
@@ -58,9 +58,26 @@ class Context:
             self._tell(service.notices)
             yield service
 
-    def _acting(self, service: KMSService, token: str) -> KMSService:
+    def _shown(self, service: KMSService) -> Kept | None:
+        from keystead.cli.kept_token import Kept
+
+        given = self.given_token()
+        return self.kept(service).read() if given is None else Kept(given)
+
+    def as_kept(self, service: KMSService, kept: Kept) -> KMSService:
+        """The service of whoever logged in; what the token is bound to is shown again.
+
+        Raises:
+            AuthenticationFailed. Of a token that is bound to a certificate also UsageError, FileUnavailable and
+                MasterKeyInvalid, as `certificate.client` does.
+        """
+        binding = ""
+        if kept.certificate:
+            from keystead.cli.certificate import client
+
+            binding = client(kept.certificate, kept.key).binding
         try:
-            return service.as_token(token)
+            return service.as_token(kept.token, binding=binding)
         except AuthenticationFailed as error:
             where = "KEYSTEAD_TOKEN" if self.given_token() else "the last login"
             error.message = f"the access token of {where} is not accepted"

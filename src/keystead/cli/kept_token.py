@@ -1,5 +1,6 @@
 """The access token that a person logged in with: in the system's keyring where there is one, else in a private file.
 
+Behind it stand the paths of the certificate and key that it is bound to, if it is: each command reads them again.
 One for each store, by the store's id. A file says which of both it is, so that a command without a token need not ask
 the keyring, which is slow.
 """
@@ -10,15 +11,23 @@ import os
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keystead.errors import FileUnavailable
 
 _SERVICE: Final = "keystead"
 _IN_KEYRING: Final = b"keyring\n"
-_LIMIT: Final = 256
+_LIMIT: Final = 16_384
 _GOOD_ENOUGH: Final = 1
 """The priority from which the package keyring recommends a backend; those below keep plain files."""
+
+
+class Kept(NamedTuple):
+    """An access token, and the files of the certificate that it is bound to; "" where it is not."""
+
+    token: str
+    certificate: str = ""
+    key: str = ""
 
 
 class KeptToken:
@@ -28,8 +37,8 @@ class KeptToken:
         self._store_id = store_id
         self._path = _state_folder() / f"token-{store_id}"
 
-    def read(self) -> str | None:
-        """The token; None where nobody logged in.
+    def read(self) -> Kept | None:
+        """The token and what it is bound to; None where nobody logged in.
 
         Raises:
             MasterKeyInvalid: others can read its file, or it is a symbolic link or another user's.
@@ -41,10 +50,10 @@ class KeptToken:
             return None
         if data == _IN_KEYRING:
             keyring = _keyring()
-            return None if keyring is None else keyring.get_password(_SERVICE, self._store_id)
-        return data.decode("ascii", "replace").strip()
+            return _parsed(None if keyring is None else keyring.get_password(_SERVICE, self._store_id))
+        return _parsed(data.decode("utf-8", "surrogateescape"))
 
-    def write(self, token: str) -> str:
+    def write(self, kept_token: Kept) -> str:
         """Keep a token in the place of the one before; where it is, in words.
 
         Raises:
@@ -52,11 +61,12 @@ class KeptToken:
         """
         from keystead.seal.private_file import write_private
 
+        token = "\n".join(kept_token).strip()
         kept = self._put_into_keyring(token)
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)
-            write_private(self._path, _IN_KEYRING if kept else token.encode() + b"\n")
+            write_private(self._path, _IN_KEYRING if kept else token.encode("utf-8", "surrogateescape") + b"\n")
         except OSError as error:
             raise FileUnavailable(
                 f"cannot keep the access token in {self._path}",
@@ -83,6 +93,11 @@ class KeptToken:
         except Exception:
             # A keyring raises what its backend does, such as one that is locked; the file serves.
             return False
+
+
+def _parsed(text: str | None) -> Kept | None:
+    lines = [] if text is None else text.strip().split("\n")
+    return Kept(*lines[:3]) if lines else None
 
 
 def _keyring() -> Any | None:

@@ -2,51 +2,71 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from keystead.cli import entry, output
 from keystead.cli.context import Context, global_options, pass_context
-from keystead.errors import AuthenticationFailed, KeysteadError, UsageError
+from keystead.errors import (
+    AuthenticationFailed,
+    FileUnavailable,
+    IdentityNotFound,
+    KeysteadError,
+    MasterKeyInvalid,
+    UsageError,
+)
 
-_LIMIT: Final = 8_192
-_ASKED: Final = {"password": "Password of {}", "role": "Secret id of role id {}", "token": "Access token"}
+if TYPE_CHECKING:
+    from keystead.cli.kept_token import Kept
+
+_LIMIT: Final = 32_768
+_ASKED: Final = {
+    "password": "Password of {}",
+    "role": "Secret id of role id {}",
+    "token": "Access token",
+    "jwt": "Token of the issuer",
+    "certificate": "",
+}
+_OPTIONS: Final = {"user": "USER", "name": "--name", "cert": "--cert", "key": "--key"}
+_TAKES: Final = {
+    "password": ("user",),
+    "role": ("user",),
+    "token": (),
+    "jwt": ("name",),
+    "certificate": ("name", "cert", "key"),
+}
 
 
 @click.command()
 @click.argument("user", required=False)
-@click.option(
-    "--method", type=click.Choice(["password", "role", "token"]), default="password", help="How (default: password)."
-)
+@click.option("--method", type=click.Choice(list(_ASKED)), default="password", help="How (default: password).")
+@click.option("--name", metavar="NAME", help="With jwt or certificate: the auth method; see keystead auth list.")
+@click.option("--cert", metavar="FILE", help="With certificate: the client's certificate and chain, in PEM.")
+@click.option("--key", metavar="FILE", help="With certificate: its private key, in PEM, which only you can read.")
 @click.option("--print", "shown", is_flag=True, help="Print the access token in the place of keeping it.")
 @global_options
 @pass_context
-def login(context: Context, user: str | None, method: str, shown: bool) -> None:
+def login(context: Context, /, shown: bool, **given: str | None) -> None:
     """Act as a user or role. Every command does from now on, until `keystead logout`.
 
-    USER is the user's name, or with --method role the role id. What proves it is asked for, or comes on stdin.
+    USER is the user's name, or with --method role the role id. What proves it is asked for, or comes on stdin; so does
+    the issuer's token with --method jwt.
+
+    With --method certificate this command, and each one after it, sees for itself that the key is the certificate's.
+    That guards against mistakes: no server asked for the proof, and who holds the master key needs none.
     """
-    if (user is None) != (method == "token"):
-        what = {"password": "the user's name", "role": "the role id"}.get(method)
-        raise UsageError(
-            f"login needs {what}" if what else "a login by token takes no name", hint="keystead login USER"
-        )
-    secret = typed(_ASKED[method].format(user))
-    credentials: dict[str, dict[str, Any]] = {
-        "password": {"name": user, "password": secret},
-        "role": {"role_id": user, "secret_id": secret},
-        "token": {"token": secret},
-    }
+    method, credentials, kept = _credentials(given)
     with context.owner() as kms:
-        token = kms.login(method, **credentials[method])
+        token = kms.login(method, **credentials)
         if shown:
             click.echo(token.reveal())
             return
-        where = context.kept(kms).write(token.reveal())
+        where = context.kept(kms).write(kept._replace(token=token.reveal()))
     if context.json:
         output.document("login/1", **asdict(token.info), kept_in=where)
     else:
@@ -54,6 +74,34 @@ def login(context: Context, user: str | None, method: str, shown: bool) -> None:
         context.say(f"logged in as {token.info.principal} until {until}; the access token is in {where}")
         if context.given_token():
             context.say("note: KEYSTEAD_TOKEN is set, and goes before what is kept")
+
+
+def _credentials(given: dict[str, str | None]) -> tuple[str, dict[str, Any], Kept]:
+    """The method, what it is shown, and what will be kept beside the access token."""
+    from keystead.cli.kept_token import Kept
+
+    method = str(given["method"])
+    wanted = _TAKES[method]
+    for option, what in _OPTIONS.items():
+        if (given[option] is not None) != (option in wanted):
+            raise UsageError(
+                f"a login by {method} {'needs' if option in wanted else 'takes no'} {what}",
+                hint="keystead login --help",
+            )
+    user, name, certificate, key = (str(given[option] or "") for option in _OPTIONS)
+    if method == "certificate":
+        from keystead.cli.certificate import client
+
+        chain = client(certificate, key).chain
+        return method, {"name": name, "chain": chain}, Kept("", os.path.abspath(certificate), os.path.abspath(key))  # noqa: PTH100 - of what is kept as it was given
+    secret = typed(_ASKED[method].format(user))
+    credentials: dict[str, dict[str, Any]] = {
+        "password": {"name": user, "password": secret},
+        "role": {"role_id": user, "secret_id": secret},
+        "token": {"token": secret},
+        "jwt": {"name": name, "jwt": secret},
+    }
+    return method, credentials[method], Kept("")
 
 
 @click.command()
@@ -64,18 +112,23 @@ def logout(context: Context, keep: bool) -> None:
     """End the last login. Its access token is revoked, and commands act as the owner of the store again."""
     with context.owner() as kms:
         kept = context.kept(kms)
-        token = None
+        last = None
         with suppress(KeysteadError):  # what cannot be used is forgotten all the same
-            token = kept.read()
+            last = kept.read()
         revoked = 0
-        if token is not None and not keep:
-            with suppress(AuthenticationFailed), kms.as_token(token) as acting:
-                revoked = acting.tokens.revoke()
+        if last is not None and not keep:
+            try:
+                with context.as_kept(kms, last) as acting:
+                    revoked = acting.tokens.revoke()
+            except (AuthenticationFailed, UsageError, FileUnavailable, MasterKeyInvalid):
+                # The certificate that it is bound to may have been replaced since; its end needs none.
+                with suppress(AuthenticationFailed, IdentityNotFound):
+                    revoked = kms.tokens.revoke(last.token) if last.certificate else 0
         kept.forget()
     if context.json:
-        output.document("logout/1", was_logged_in=token is not None, revoked=revoked)
+        output.document("logout/1", was_logged_in=last is not None, revoked=revoked)
     else:
-        context.say("logged out" if token is not None else "nobody was logged in")
+        context.say("logged out" if last is not None else "nobody was logged in")
 
 
 @click.command()

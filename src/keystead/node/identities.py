@@ -1,14 +1,16 @@
-"""The identities of an open store, put together: access tokens, logins, users and roles."""
+"""The identities of an open store, put together: access tokens, logins, users, roles and auth methods."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from keystead.access.accounts import LockRules
+from keystead.access.auth_methods import AuthMethods, KeptMethods
 from keystead.access.binding import IdentityBinder
 from keystead.access.directory import Directory
 from keystead.access.logins import LoginMethod, Logins
 from keystead.access.passwords import PasswordMethod, Passwords
+from keystead.access.proof_login import ProofMethod, certificate_proof, jwt_proof
 from keystead.access.register import TokenRegister, authentication_of
 from keystead.access.role_login import RoleMethod
 from keystead.access.session import Session
@@ -18,6 +20,7 @@ from keystead.node.sessions import see_tokens
 from keystead.seal.root import identity_hash_key, identity_mac_key
 from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
 from keystead.storage.accounts import SqliteAccounts
+from keystead.storage.auth_methods import SqliteAuthMethods
 from keystead.storage.ended import KEPT_ENDED_MS
 from keystead.storage.tokens import SqliteTokens
 
@@ -51,6 +54,10 @@ class Identities:
         self.directory = Directory(
             node.gate, self._binder, self._read_accounts, SqliteAccounts, node.clock, self.register, self.passwords
         )
+        stored = KeptMethods(self._binder, lambda: SqliteAuthMethods(node.store.read()), SqliteAuthMethods, node.clock)
+        self.auth_methods = AuthMethods(node.gate, stored, self.register)
+        self.add_method(ProofMethod("jwt", "jwt", jwt_proof, stored))
+        self.add_method(ProofMethod("certificate", "chain", certificate_proof, stored))
         node.gate.take_use = self.register.take_use
 
     def add_method(self, method: LoginMethod) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from keystead.clock import parse_duration
 from keystead.secrets.read import check_limit
+from keystead.services.auth_method_operations import AuthMethodOperations
 from keystead.services.paging import Page
 from keystead.services.session_face import SessionFace
 
@@ -84,7 +85,8 @@ class TokenOperations:
         Never beyond its maximum and its parent's end, and never nearer than it was.
 
         Raises:
-            IdentityNotFound, AuthenticationFailed. UsageError: it is not renewable. Denied: it has ended.
+            IdentityNotFound, AuthenticationFailed. UsageError: it is not renewable. Denied: it has ended, or is bound
+                to a certificate that this session has not shown.
         """
         register, session = self._register, self._face._session
         return register.renew(session, register.accessor_of(session, token), _length(increment, "increment"))
@@ -123,8 +125,9 @@ class TokenOperations:
         return Page(*self._register.listing(self._face._session, limit=limit, after=after, principal=principal))
 
 
-class IdentityOperations:
-    """`kms.identities`: users, who log in by password, and roles, which machines log in to by role id and secret id."""
+class IdentityOperations(AuthMethodOperations):
+    """`kms.identities`: users, who log in by password; roles, which machines log in to by role id and secret id; auth
+    methods, by which those log in whom somebody else vouches for."""
 
     def __init__(self, face: SessionFace) -> None:
         self._face = face

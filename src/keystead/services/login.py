@@ -31,7 +31,9 @@ class LoginOperations(SessionFace):
         """An access token for whoever these credentials prove; `as_token` acts by it.
 
         `password` takes `name` and `password`, `role` takes `role_id` and `secret_id`, `token` takes `token` and gives
-        that back. `source` is the address that the caller comes from, None where that is this process.
+        that back. `jwt` takes the `name` of an auth method and the issuer's token as `jwt`; `certificate` takes such a
+        `name` and, as `chain`, what TLS showed: a list of DER, the client's own first, or PEM. `source` is the address
+        that the caller comes from, None where that is this process.
 
         Raises:
             UsageError: no such method, or other credentials than it takes.

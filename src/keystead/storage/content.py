@@ -10,6 +10,7 @@ _HEADS = {
     "secrets": " UNION ALL SELECT 'secret/' || name, lower(hex(substr(mac, 1, 16))) FROM secrets",
     "named_keys": " UNION ALL SELECT 'key/' || name, lower(hex(substr(mac, 1, 16))) FROM named_keys",
     "policies": " UNION ALL SELECT 'policy/' || name, lower(hex(substr(mac, 1, 16))) FROM policies",
+    "auth_methods": " UNION ALL SELECT 'auth-method/' || name, lower(hex(substr(mac, 1, 16))) FROM auth_methods",
 }
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _ALIVE = {

@@ -36,6 +36,7 @@ _TABLES: Final = (
     "login_failures",
     "roles",
     "secret_ids",
+    "auth_methods",
 )
 
 

@@ -71,6 +71,13 @@ class SqliteTokens:
         rows = self._connection.execute("SELECT accessor FROM access_tokens WHERE principal = ?", (principal,))
         return [accessor for (accessor,) in rows]
 
+    def of_principals_under(self, prefix: str) -> list[str]:
+        behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        rows = self._connection.execute(
+            "SELECT accessor FROM access_tokens WHERE principal >= ? AND principal < ?", (prefix, behind)
+        )
+        return [accessor for (accessor,) in rows]
+
     def ended_before(self, before_ms: int, limit: int) -> list[str]:
         rows = self._connection.execute(
             "SELECT accessor FROM access_tokens WHERE expires_ms < ?1"

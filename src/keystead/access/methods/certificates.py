@@ -8,6 +8,7 @@ from keystead.access.methods.certificate_config import CertificateConfig, Certif
 from keystead.access.methods.spiffe import is_spiffe_id, matches
 from keystead.access.methods.verified import Verified, policies_of, verified
 from keystead.crypto.certificates import Leaf
+from keystead.crypto.possession import certificates_in, fingerprint
 from keystead.errors import AuthenticationFailed
 
 
@@ -31,8 +32,36 @@ def verify_certificate(config: CertificateConfig, chain_der: Sequence[bytes], *,
         policies_of(config.policies, roles),
         leaf.expires_ms,
         claims=(("serial", leaf.serial), ("issuer", leaf.issuer), ("fingerprint", leaf.fingerprint)),
-        binding=f"x5t#S256:{leaf.fingerprint}",
+        binding=_bound_to(leaf.fingerprint),
     )
+
+
+def chain_of(given: Sequence[bytes] | bytes | str) -> Sequence[bytes]:
+    """A chain in DER, if it is given so, or in PEM as files hold it, the client's own certificate first.
+
+    Raises:
+        AuthenticationFailed: a text or bytes without certificates in PEM; a chain that is none is found out later.
+    """
+    if isinstance(given, str):
+        given = given.encode("ascii", "replace")
+    if isinstance(given, bytes):
+        try:
+            return certificates_in(given)
+        except ValueError:
+            raise AuthenticationFailed(reason_class="form") from None
+    return given if isinstance(given, list | tuple) else ()
+
+
+def binding_of(chain: Sequence[bytes] | bytes | str) -> str:
+    """What the access tokens of a client with this chain are bound to. Raises AuthenticationFailed."""
+    found = chain_of(chain)
+    if not found or not isinstance(found[0], bytes):
+        raise AuthenticationFailed(reason_class="form")
+    return _bound_to(fingerprint(found[0]))
+
+
+def _bound_to(sha256: str) -> str:
+    return f"x5t#S256:{sha256}"
 
 
 def _name(config: CertificateConfig, leaf: Leaf) -> tuple[str, str]:
