@@ -144,7 +144,8 @@ def test_an_unknown_method_and_every_wrong_proof_have_one_answer_and_the_log_tel
         ("gitlab", None, "unknown-method"), ("mesh", None, "unknown-method"), ("GitHub", None, "malformed-name"),
         (" github", None, "malformed-name"), (None, None, "malformed-name"), ("role", None, "malformed-name"),
         (["github"], None, "malformed-name"), ("github", "no token", "form"), ("github", b"bytes", "form"),
-        ("github", 5, "form"), ("github", ada(aud="other"), "audience"), ("github", ada(iss="https://x.org"), "issuer"),
+        ("github", 5, "form"), ("github", "\ud800.a.b", "form"), ("\ud800", None, "malformed-name"),
+        ("github", ada(aud="other"), "audience"), ("github", ada(iss="https://x.org"), "issuer"),
         ("github", ada(exp=1), "expired"), ("github", token(good_claims(), number=1), "signature"),
     ):  # fmt: skip
         assert refused(store, lambda n=name, s=shown: by_jwt(store, n, s, source="192.0.2.7")) == reason
