@@ -47,7 +47,8 @@ Each leaf has a stable `code`. `str(error)` says what happened and to what; `why
         ├── KeyExhausted            KS3105
         ├── AuditUnavailable        KS3201
         ├── MissingExtra            KS3301
-        └── FileUnavailable         KS3401
+        ├── FileUnavailable         KS3401
+        └── ServerUnavailable       KS3501
 """
 
 from __future__ import annotations
@@ -232,7 +233,7 @@ class SecretDeleted(CallerError):
 
 
 class ConfigurationError(CallerError):
-    """Settings that cannot be loaded; `problems` maps each field to what is wrong with it, never to its value."""
+    """Settings that cannot be loaded; `problems` tells of each field what is wrong with it, never its value."""
 
     code = "KS1501"
 
@@ -251,10 +252,8 @@ class EnvelopeError(DataError, ValueError):
     code = "KS2001"
 
     def __init__(self, field: str, problem: str) -> None:
-        super().__init__(
-            f"not a valid ciphertext: {field}: {problem}",
-            hint="check that it is whole, and that it is in the form that is expected here",
-        )
+        hint = "check that it is whole, and that it is in the form that is expected here"
+        super().__init__(f"not a valid ciphertext: {field}: {problem}", hint=hint)
         self.field = field
 
 
@@ -299,7 +298,9 @@ class BackupError(DataError):
 
 
 class OperatorError(KeysteadError):
-    """Whoever runs the store must act."""
+    """Whoever runs the store must act. `damaged`: it is no sound database, and nothing is served in its place."""
+
+    damaged = False
 
 
 class StoreNotFound(OperatorError, LookupError):
@@ -313,20 +314,15 @@ class StoreNotFound(OperatorError, LookupError):
 
 
 class StoreUnavailable(OperatorError):
-    """The store cannot be read or written (disk, permissions, corruption).
-
-    `damaged`: what is there is no sound database, and nothing is served from memory in its place.
-    """
+    """The store cannot be read or written (disk, permissions, corruption)."""
 
     code = "KS3002"
-    damaged = False
 
 
 class StoreBusy(OperatorError):
     """Another process held the store longer than the bounded wait."""
 
     code = "KS3003"
-    damaged = False
 
 
 class SchemaTooNew(OperatorError):
@@ -395,3 +391,9 @@ class FileUnavailable(OperatorError):
     """A file that was named to be read or written cannot be (missing, permissions, disk full)."""
 
     code = "KS3401"
+
+
+class ServerUnavailable(OperatorError):
+    """A keystead server that cannot be reached, or does not answer as one."""
+
+    code = "KS3501"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -38,6 +39,9 @@ class WouldWait(Enum):
 
 WOULD_WAIT: Final = WouldWait.WOULD_WAIT
 """What a non-waiting attempt gives where store, log or another thread may have to be waited for."""
+
+REQUEST_ID: Final = ContextVar("request_id", default="")
+"""The id of the request that a server is answering: plain ASCII; "" in process."""
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)

@@ -496,6 +496,6 @@ def test_services_that_come_and_go_on_an_open_node_leave_nothing_that_grows(kms:
         service = KMSService.on(kms.node)
         service.close()
     assert len(kms.node.sessions) <= 1001
-    assert len(kms.node._ended) <= 2
+    assert len(kms.node.periods._eager) <= 2
     assert kms.session_id in kms.node.sessions
     assert kms.decrypt(kms.encrypt(b"x")) == b"x"

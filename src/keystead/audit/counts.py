@@ -10,6 +10,8 @@ No lock stands on the hot path, and no use is lost when threads race with `flush
     if not counter.open:        # only then: the slow path, under a lock
         counts.resume(counter)
 
+Where each use has a record of its own, `tick` is what writes it, and a period stays open.
+
 A use ticks before it looks at `open`; `flush` clears `open` before it reads the count. So a use that still saw the
 period open is in the number that `flush` reads, and one that did not opens the next period itself. A use that was
 refused because its opening record could not be written has ticked too: counts err upwards only.
@@ -25,7 +27,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from itertools import islice
 
-from keystead.audit.record import Event, Record
+from keystead.audit.record import Event, Record, use_content
 from keystead.clock import Clock
 
 
@@ -47,7 +49,11 @@ class UseCounter:
         self._counts = counts
         self._count = itertools.count()
         self._reported = 0
-        self.tick: Callable[[], int] = self._count.__next__
+        self.tick: Callable[[], int] = self._count.__next__ if counts.each is None else counts.each.tick(self)
+
+    def step(self) -> int:
+        """Count one use, without a record."""
+        return next(self._count)
 
     def use(self) -> None:
         """Count one use, with its opening record where it is the first of a period.
@@ -65,7 +71,7 @@ class UseCounter:
         Raises:
             AuditUnavailable: as for `use`.
         """
-        if self.open and uses > 1:
+        if self.open and uses > 1 and self._counts.each is None:
             deque(islice(self._count, uses - 1), 0)
             uses = 1
         for _ in range(uses):
@@ -73,8 +79,7 @@ class UseCounter:
 
     def total(self) -> int:
         """Uses so far, in all periods."""
-        # Reading a C counter without stepping it: its representation is `count(N)`.
-        return int(repr(self._count)[6:-1])
+        return _stand(self._count)
 
     def unreported(self) -> int:
         """Uses since the last count record."""
@@ -83,6 +88,49 @@ class UseCounter:
     def reported(self, uses: int) -> None:
         """That many uses are accounted for."""
         self._reported += uses
+
+
+class EachUse:
+    """A record for each use: what is the same in all records of one counter is written out once.
+
+    `append` takes the content of a record and who is to be told of it, and raises AuditUnavailable where it cannot be
+    written. `request_id` gives the id of the request that is being answered, "" for none.
+    """
+
+    def __init__(self, append: Callable[[bytes, UseCounter], None], request_id: Callable[[], str]) -> None:
+        self._append = append
+        self._request_id = request_id
+        self._totals: dict[tuple[str, str], itertools.count[int]] = {}
+        self.clock: Clock
+        self.node = ""
+
+    def tick(self, counter: UseCounter) -> Callable[[], int]:
+        """What counts a use of this counter, and writes its record."""
+        total = self._totals.setdefault((counter.session, counter.event), itertools.count())
+        append, now_ms, request_id = self._append, self.clock.now_ms, self._request_id
+        node, start, end = "", b"", b""
+
+        def tick() -> int:
+            nonlocal node, start, end
+            if node is not self.node:
+                node = self.node
+                start, end = use_content(node, counter.session, counter.principal, counter.event, counter.target)
+            used = counter.step()
+            next(total)
+            append(b'{"time":%d%b%b%b' % (now_ms(), start, request_id().encode("ascii"), end), counter)
+            return used
+
+        return tick
+
+    def total(self, event: str, session: str) -> int:
+        """Uses so far, of one event or session or (where they are "") of all."""
+        kept = list(self._totals.items())
+        return sum(_stand(uses) for (of, name), uses in kept if event in ("", name) and session in ("", of))
+
+    def forget(self, session: str) -> None:
+        """Count no more for a session that has ended."""
+        for key in [key for key in list(self._totals) if key[0] == session]:
+            self._totals.pop(key, None)
 
 
 class Counts:
@@ -99,13 +147,15 @@ class Counts:
         clock: Clock,
         node: str,
         tell: Callable[[Record], None],
-        each: bool = False,
+        each: EachUse | None = None,
     ) -> None:
-        self._each = each
+        self.each = each
+        if each is not None:
+            each.clock = clock
+        self.name(node)
         self._record = record
         self._tell = tell
         self._clock = clock
-        self.node = node
         self._by_key: dict[tuple[str, str, str], UseCounter] = {}
         self._active: set[UseCounter] = set()
         self._periods = itertools.count(1)
@@ -113,8 +163,16 @@ class Counts:
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=_start_anew_in_child(weakref.ref(self)))
 
+    def name(self, node: str) -> None:
+        """What the records say of the process from now on."""
+        self.node = node
+        if self.each is not None:
+            self.each.node = node
+
     def counter(self, event: str, target: str, session: str, principal: str) -> UseCounter:
         """The counter of a session's uses of a target, with nothing counted yet."""
+        if self.each is not None:
+            return self._always_open(UseCounter(self, event, target, session, principal))
         with self._lock:
             kept = self._by_key.get((session, event, target))
             if kept is None:
@@ -126,7 +184,8 @@ class Counts:
         with self._lock:
             live = [(counter.session, counter.event, counter.unreported()) for counter in self._active]
             done = [(*key, uses) for key, uses in self._done.items()]
-        return sum(uses for of, name, uses in live + done if event in ("", name) and session in ("", of))
+        counted = sum(uses for of, name, uses in live + done if event in ("", name) and session in ("", of))
+        return counted if self.each is None else counted + self.each.total(event, session)
 
     def use(self, event: str, target: str, session: str, principal: str) -> UseCounter:
         """Count one use and return its counter, whose `tick` and `open` serve the next ones.
@@ -134,9 +193,13 @@ class Counts:
         Raises:
             AuditUnavailable: the opening record cannot be written; the use must be refused.
         """
+        if self.each is not None:
+            counter = self._always_open(UseCounter(self, event, target, session, principal))
+            counter.tick()
+            return counter
         key = (session, event, target)
         with self._lock:
-            counter = self._by_key.get(key)
+            counter = self._by_key.get(key)  # type: ignore[assignment]
             if counter is None:
                 counter = self._by_key[key] = UseCounter(self, event, target, session, principal)
             counter.tick()
@@ -177,21 +240,24 @@ class Counts:
                 self._tell(record)
 
     def _open(self, counter: UseCounter) -> Record | None:
-        """The opening record, or that of the use, that was written; None where the period was open already."""
+        """The opening record that was written; None where the period was open already."""
         if counter.open:
             return None
         self._active.add(counter)
-        if self._each:
-            record = self._made(counter, counter.event, {})
-            self._record(record)
-            counter.reported(1)
-            self._done[(counter.session, counter.event)] += 1
-            return record
         counter.period = next(self._periods)
         opening = self._made(counter, counter.event, {"period": counter.period, "uses": "at least 1"})
         self._record(opening)
         counter.open = True
         return opening
+
+    def forget(self, session: str) -> None:
+        """A session has ended: nothing is kept of what it did one by one."""
+        if self.each is not None:
+            self.each.forget(session)
+
+    def _always_open(self, counter: UseCounter) -> UseCounter:
+        counter.open = True
+        return counter
 
     def _drop(self, counter: UseCounter) -> None:
         # Whoever still holds it comes back through `resume`; a second counter of the same key does no harm.
@@ -220,6 +286,11 @@ class Counts:
             counter.reported(counter.unreported())
         self._active.clear()
         self._by_key.clear()
+
+
+def _stand(count: itertools.count[int]) -> int:
+    # Reading a C counter without stepping it: its representation is `count(N)`.
+    return int(repr(count)[6:-1])
 
 
 def _start_anew_in_child(counts: weakref.ref[Counts]) -> Callable[[], None]:

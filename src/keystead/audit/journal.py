@@ -148,6 +148,27 @@ class Journal:
         if self._group:
             self._flush(position)
 
+    def append_many(self, contents: list[bytes]) -> int:
+        """Link and write some records at once, without waiting for the disk; how many the chain has then.
+
+        Raises:
+            AuditUnavailable: they cannot be written; nothing of them is there.
+        """
+        with self._lock:
+            self._slot()
+            self._move_waiting()
+            self._write(*[(None, content) for content in contents])
+            return self._count
+
+    def wait(self, position: int) -> None:
+        """With `fsync="group"`, return once the disk has the chain's first `position` records.
+
+        Raises:
+            AuditUnavailable: the flush failed.
+        """
+        if self._group:
+            self._flush(position)
+
     def append_outbox(self, *rows: tuple[int, bytes]) -> None:
         """The same for records that were committed in the store's outbox, each behind its number there.
 

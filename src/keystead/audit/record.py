@@ -239,3 +239,10 @@ def _detail(detail: Mapping[str, str | int]) -> str:
         else:
             raise TypeError(f"the detail of an audit record holds text and whole numbers, not {type(value).__name__}")
     return "{" + ",".join(parts) + "}"
+
+
+def use_content(node: str, session: str, principal: str, event: str, target: str) -> tuple[bytes, bytes]:
+    """The content of a use's record behind its time, before and after the request's id, which is plain ASCII."""
+    template = Record(0, node, session, principal, event, target, request_id="|").content()
+    before, _, after = template.removeprefix(b'{"time":0').partition(b'"request_id":"|"')
+    return before + b'"request_id":"', b'"' + after

@@ -41,6 +41,7 @@ HOMES: Final[Mapping[str, str]] = MappingProxyType(
         "user": "accounts:user",
         "role": "accounts:role",
         "auth": "auth_methods:auth",
+        "serve": "serve:serve",
         "status": "status:status",
         "version": "status:version",
     }

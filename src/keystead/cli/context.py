@@ -15,6 +15,7 @@ from keystead.errors import AuthenticationFailed
 
 if TYPE_CHECKING:
     from keystead.cli.kept_token import Kept, KeptToken
+    from keystead.node.settings import Settings
     from keystead.services.connection import Connection
     from keystead.services.kms import KMSService
     from keystead.services.paging import Page
@@ -48,15 +49,26 @@ class Context:
                 yield acting
 
     @contextmanager
-    def owner(self, *, accept_rollback: bool = False) -> Iterator[KMSService]:
-        """The same of the owner, whoever logged in."""
+    def owner(self, *, accept_rollback: bool = False, serving: bool = False) -> Iterator[KMSService]:
+        """The same of the owner, whoever logged in; `serving` for others, with a record of each use."""
         from keystead.services.kms import KMSService
 
         self.log()
-        service = KMSService(self.store, prompt=entry.passphrase_prompt(), accept_rollback=accept_rollback)
+        settings = self._serving_settings() if serving else None
+        service = KMSService(
+            self.store, prompt=entry.passphrase_prompt(), accept_rollback=accept_rollback, settings=settings
+        )
         with service:
             self._tell(service.notices)
             yield service
+
+    def _serving_settings(self) -> Settings:
+        from pathlib import Path
+
+        from keystead.node.location import locate
+        from keystead.node.settings import environment, for_serving, load_settings
+
+        return for_serving(load_settings(locate(self.store, environment(), Path.cwd())))
 
     def _shown(self, service: KMSService) -> Kept | None:
         from keystead.cli.kept_token import Kept

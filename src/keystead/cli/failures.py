@@ -33,6 +33,7 @@ EXIT_CODES: Final[tuple[tuple[type[Exception], int], ...]] = (
     (errors.OutcomeUnknown, 75),
     (errors.StoreUnavailable, 8),
     (errors.AuditUnavailable, 8),
+    (errors.ServerUnavailable, 8),
 )
 
 

@@ -73,15 +73,17 @@ class Identities:
     def _read_accounts(self) -> SqliteAccounts:
         return SqliteAccounts(self._node.store.read())
 
-    def open_session(self, session: Session, text: str, source: str, binding: str) -> Session:
+    def open_session(self, session: Session, text: str, source: str, binding: str, *, lazy: bool = False) -> Session:
         """A session of whoever shows this access token to a service that acts by `session` so far; recorded.
+
+        A `lazy` one is brought up to date only when it acts: `Node.catch_up`.
 
         Raises:
             AuthenticationFailed.
         """
         record = self.register.authenticate(session, text, source, binding)
         principal, authentication = authentication_of(record, source)
-        return self._node.open_session(principal, authentication)
+        return self._node.open_session(principal, authentication, lazy=lazy)
 
     def sweep(self, session: Session) -> None:
         """Remove a bounded batch of what ended more than a day ago, and counts of failures that are over.

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keystead.access.principal import Principal
 from keystead.access.session import Session
-from keystead.audit.counts import Counts
+from keystead.audit.counts import Counts, EachUse
 from keystead.audit.journal import Journal
 from keystead.clock import Clock
 from keystead.crypto.material import KeyMaterial
 from keystead.errors import DataError, IntegrityError, KeysteadError, OperatorError, StoreBusy, StoreUnavailable
-from keystead.gate import Entry, Gate
+from keystead.gate import REQUEST_ID, Entry, Gate
 from keystead.keys.manage import DataKeyManager
 from keystead.keys.ring import KeyRing
 from keystead.keys.use import CallerKeys, DataUse
@@ -24,11 +24,12 @@ from keystead.node.fork import survive_forks
 from keystead.node.location import Location
 from keystead.node.maintenance import maintain
 from keystead.node.outcomes import noting_unknown
+from keystead.node.periods import Periods
 from keystead.node.policies import make_gate, policy_engine
 from keystead.node.recorder import Recorder, node_name
 from keystead.node.rollback import require_not_put_back
 from keystead.node.root import RootHolder
-from keystead.node.sessions import close_session, identities_of, open_session, see_sessions
+from keystead.node.sessions import close_session, identities_of, open_session, see_session, see_sessions
 from keystead.node.settings import Settings
 from keystead.node.shredding import ShredKeyFolder
 from keystead.node.ticker import Ticker
@@ -79,7 +80,8 @@ class Node:
         self.inherited_sessions: frozenset[str] = frozenset()
         self.notices: list[str] = []
         self.stale_since: float | None = None
-        self._ended: dict[str, tuple[Callable[[], None], ...]] = {}
+        self.periods = Periods()
+        self._changes = -1
         self._binder: Binder | None = None
         self._fresh_until = -1.0
         self._refresh_lock = threading.Lock()
@@ -95,7 +97,8 @@ class Node:
         self.ring = KeyRing(root, lambda: SqliteDataKeys(self.store.read()))
         self.policies = policy_engine(self)
         self.gate: Gate[Any] = make_gate(self)
-        told, each = self.recorder.call_back, settings.record_each_use
+        each = EachUse(self.recorder.append_use, REQUEST_ID.get) if settings.record_each_use else None
+        told = self.recorder.call_back
         self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name, tell=told, each=each)
         self.cache = ValueCache()
         self.shred_keys = ShredKeyFolder(location.shred_keys)
@@ -175,11 +178,22 @@ class Node:
 
     def on_change(self, session: Session, callback: Callable[[], None]) -> None:
         """Call back whenever what a session kept of keys or secrets may not be used any more, until it is closed."""
-        self._ended[session.id] = (*self._ended.get(session.id, ()), callback)
+        self.periods.on_end(session, callback)
 
-    def forget_callbacks(self, session: Session) -> None:
-        """The session has ended, and keeps nothing any more."""
-        self._ended.pop(session.id, None)
+    def is_behind(self, session: Session) -> bool:
+        """Whether any process of this machine changed something since a lazy session last acted. Read from memory."""
+        return self.store.changes() != self._changes or self.periods.is_behind(session)
+
+    def catch_up(self, session: Session) -> None:
+        """Bring the node, and a lazy session on it, up to date with the store.
+
+        Raises:
+            What `refresh` raises.
+        """
+        changes = self.store.changes()
+        if changes != self._changes:
+            self.refresh(changes)
+        self.periods.catch_up(session, lambda: see_session(self, session))
 
     def _reserve(self, key_id: str, wanted: int) -> int:
         """Reserve messages of a data key; recorded as a change, so that a store put back is told from its number."""
@@ -208,7 +222,7 @@ class Node:
     def secrets_changed(self, names: list[str]) -> None:
         """The values of these secrets changed: nothing kept of them is served any more."""
         self.cache.drop(names)
-        self._end_periods()
+        self.periods.end()
 
     def keys_changed(self) -> None:
         """Keys changed: what was derived of them ends, and they are read again."""
@@ -217,12 +231,7 @@ class Node:
         self._fresh_until = -1.0
         self._keys_generation = -1
         self.refresh()
-        self._end_periods()
-
-    def _end_periods(self) -> None:
-        for ends in list(self._ended.values()):
-            for end in ends:
-                end()
+        self.periods.end()
 
     def scrub(self) -> None:
         """Truncate the write-ahead log, now or as soon as no reader is in the way."""
@@ -242,21 +251,22 @@ class Node:
         """The store's generation as last seen."""
         return self._generation
 
-    def refresh(self) -> float:
+    def refresh(self, changes: int | None = None) -> float:
         """Ask the store, at most once a freshness interval, what other processes changed.
 
-        What comes out is until when (monotonic seconds) the answer may be relied on.
+        `changes` is the number that tells that something did (`SqliteStore.changes`), read before; then it is asked at
+        once. What comes out is until when (monotonic seconds) the answer may be relied on.
 
         Raises:
             StoreNotFound: the store was removed or replaced. RollbackDetected: it was put back to an older state.
             StoreBusy, StoreUnavailable: it has not answered for longer than the stale grace.
         """
         now, until = self.clock.monotonic(), self._fresh_until
-        if now < until:
+        if now < until and changes is None:
             return until
         with self._refresh_lock:
             now = self.clock.monotonic()
-            if now < self._fresh_until:
+            if now < self._fresh_until and changes in (None, self._changes):
                 return self._fresh_until
             self.store.check_present()
             until = now + self.settings.freshness_ms / 1000
@@ -274,11 +284,12 @@ class Node:
                 self._tolerate(now)
             else:
                 self.stale_since = None
+                self._changes = self._changes if changes is None else max(changes, self._changes)
                 if generation != self._generation:
                     self._generation = generation
                     # Nothing of an older generation is served any more, so nothing of it stays in memory.
                     self.cache.clear()
-                    self._end_periods()
+                    self.periods.end()
             self._fresh_until = until
             return until
 
@@ -291,7 +302,7 @@ class Node:
             self._see_root()
             self.ring.reload()
             self.caller_keys.drop()
-            self._end_periods()
+            self.periods.end()
             self._keys_generation = keys_generation
 
     def _see_root(self) -> None:
@@ -348,7 +359,7 @@ class Node:
         session = self.sessions.get(session_id)
         if session is not None:
             session.end()
-        self._end_periods()
+        self.periods.end()
 
     def operations(self, session_id: str) -> int:
         """How many records and counted uses a session has left."""
@@ -369,7 +380,7 @@ class Node:
 
     def _forget(self) -> None:
         self.cache.clear()
-        self._end_periods()
+        self.periods.end()
         self.ring.forget()
         self.root.seal()
         self._binder = None
@@ -377,7 +388,8 @@ class Node:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: a thread that is not there may have held any lock, and records say who acts."""
-        self.name = self.recorder.node = self.journal.node = self.counts.node = node_name()
+        self.name = self.recorder.node = self.journal.node = node_name()
+        self.counts.name(self.name)
         self.inherited_sessions = frozenset(self.sessions)
         self._refresh_lock = threading.Lock()
         self._fresh_until = -1.0
@@ -385,4 +397,4 @@ class Node:
         self.cache.after_fork()
         self.ring.after_fork()
         self.caller_keys.drop()
-        self._end_periods()
+        self.periods.end()

@@ -225,7 +225,7 @@ class PolicyManager:
 
     def _changed(self) -> None:
         # Every session may be allowed less than a moment ago.
-        self._node._end_periods()
+        self._node.periods.end()
 
 
 def _facts(supposed: Supposed) -> dict[str, Mapping[str, str]]:

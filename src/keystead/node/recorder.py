@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from keystead.access.session import Session
+from keystead.audit.counts import UseCounter
 from keystead.audit.journal import Journal
 from keystead.audit.log import log_event
 from keystead.audit.record import Event, Record
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.errors import AuditUnavailable, UsageError
-from keystead.gate import Entry
+from keystead.gate import REQUEST_ID, Entry
 from keystead.storage.audit import AuditRows
 from keystead.storage.sqlite import Transaction
 
 Callback = Callable[[dict[str, Any]], None]
 Queued = list[tuple[int, bytes, Entry]]
+_LOG = logging.getLogger("keystead")
 
 
 class Recorder:
@@ -33,6 +36,8 @@ class Recorder:
         self._woken = woken
         self._callbacks: dict[str, tuple[Callback, ...]] = {}
         self._operations: Counter[str] = Counter()
+        self._held: list[bytes] | None = None
+        self._holder = 0
 
     def ready(self) -> None:
         """Return if a record can be written.
@@ -44,13 +49,55 @@ class Recorder:
 
     def append(self, entry: Entry) -> None:
         """Write a record to the journal now."""
-        self._journal.append(self._content(entry))
+        self._write(self._content(entry))
         self._woken()
         self._tell(entry)
 
+    def append_use(self, content: bytes, use: UseCounter) -> None:
+        """Write the record of one use, where each has one."""
+        if not self._write(content):
+            self._woken()
+        if _LOG.isEnabledFor(logging.DEBUG):
+            log_event(use.event, use.target, "success", {})
+        if use.event in self._callbacks:
+            self.call_back(Entry(use.session, use.principal, use.event, use.target))
+
+    def hold(self) -> None:
+        """Keep what this thread records from now on, until `release`: for many answers that leave together."""
+        self._held, self._holder = [], threading.get_ident()
+
+    def release(self) -> int:
+        """Write what was kept, at once and in its order; up to which record of the chain the disk must have it.
+
+        Raises:
+            AuditUnavailable: nothing of it is there, and no answer may leave.
+        """
+        held, self._held = self._held, None
+        if not held:
+            return 0
+        self._woken()
+        return self._journal.append_many(held)
+
+    def wait(self, position: int) -> None:
+        """Return once the disk has the chain's records up to this one, where the setting asks for that.
+
+        Raises:
+            AuditUnavailable.
+        """
+        self._journal.wait(position)
+
+    def _write(self, content: bytes) -> bool:
+        """Write now, or keep for `release`; whether it was kept."""
+        held = self._held
+        if held is not None and self._holder == threading.get_ident():
+            held.append(content)
+            return True
+        self._journal.append(content)
+        return False
+
     def append_record(self, record: Record) -> None:
         """Write a record that was made elsewhere, such as a count; `call_back` comes when no lock is held."""
-        self._journal.append(record.content())
+        self._write(record.content())
         self._woken()
         log_event(record.event, record.target, record.outcome, record.detail)
 
@@ -88,7 +135,7 @@ class Recorder:
             entry.event,
             entry.target,
             entry.outcome,
-            "",
+            REQUEST_ID.get(),
             entry.operation_id,
             entry.detail,
         ).content()
@@ -118,6 +165,10 @@ class Recorder:
     def operations(self, session_id: str) -> int:
         """How many records a session has left here."""
         return self._operations[session_id]
+
+    def forget(self, session_id: str) -> None:
+        """Keep no figure any more of a session that has ended."""
+        self._operations.pop(session_id, None)
 
     def on_event(self, session: Session, names: str | Iterable[str], callback: Callback) -> Callable[[], None]:
         """Call back after a record of one of these events was written; what ends that again.

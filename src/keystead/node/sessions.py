@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from keystead.node.node import Node
 
 
-def open_session(node: Node, principal: Principal, authentication: Authentication | None = None) -> Session:
-    """A session for a service; recorded. Raises AuditUnavailable."""
+def open_session(
+    node: Node, principal: Principal, authentication: Authentication | None = None, *, lazy: bool = False
+) -> Session:
+    """A session for a service; recorded. A `lazy` one is brought up to date when it acts: `Node.catch_up`.
+
+    Raises:
+        AuditUnavailable.
+    """
     session = Session.start(principal, node.clock.now_ms(), authentication or Authentication())
     detail = {}
     if authentication is not None:
@@ -31,11 +37,19 @@ def open_session(node: Node, principal: Principal, authentication: Authenticatio
         )
         detail = {name: text for name, text in told if text}
     node.record(session, "session_opened", f"session/{session.id}", **detail)
+    if lazy:
+        node.periods.add_lazy(session)
     node.sessions[session.id] = session
     if len(node.sessions) > KEPT:
         for known in [known for known in list(node.sessions.values()) if known.ended][:-KEPT_ENDED]:
-            node.sessions.pop(known.id, None)
+            _forget(node, known.id)
     return session
+
+
+def _forget(node: Node, session_id: str) -> None:
+    node.sessions.pop(session_id, None)
+    node.counts.forget(session_id)
+    node.recorder.forget(session_id)
 
 
 def identities_of(node: Node) -> Identities:
@@ -55,23 +69,41 @@ def close_session(node: Node, session: Session) -> None:
         if session.id not in node.inherited_sessions:
             with suppress(AuditUnavailable):
                 node.record(session, "session_closed", f"session/{session.id}")
-        node.forget_callbacks(session)
+        node.periods.forget(session)
 
 
 def see_sessions(node: Node) -> None:
     """End the sessions that were revoked, or whose access tokens were; others go on for as long as those do now."""
-    live = {session.id: session for session in list(node.sessions.values()) if not session.ended}
+    live = {session.id: session for session in _eager(node)}
     if live:
         for session_id in SqliteRevocations(node.store.read()).among(list(live)):
             live[session_id].end()
     see_tokens(node)
 
 
+def see_session(node: Node, session: Session) -> None:
+    """The same for one session."""
+    if not session.ended and SqliteRevocations(node.store.read()).among([session.id]):
+        session.end()
+    _see_tokens_of(node, [session])
+
+
 def see_tokens(node: Node) -> None:
     """The same for access tokens only."""
-    acting = [
-        session for session in list(node.sessions.values()) if session.authentication.accessor and not session.ended
+    _see_tokens_of(node, _eager(node))
+
+
+def _eager(node: Node) -> list[Session]:
+    """The sessions that live, but for those that are looked at when they act."""
+    return [
+        session
+        for session in list(node.sessions.values())
+        if not session.ended and not node.periods.is_lazy(session.id)
     ]
+
+
+def _see_tokens_of(node: Node, sessions: list[Session]) -> None:
+    acting = [session for session in sessions if session.authentication.accessor and not session.ended]
     if not acting:
         return
     try:

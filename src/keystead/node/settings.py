@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
@@ -14,6 +14,8 @@ from keystead.errors import ConfigurationError, UsageError
 from keystead.node.location import Location
 
 FILE: Final = "keystead.toml"
+TABLES: Final = ("server",)
+"""Tables of the file that are for others to read."""
 DEFAULT_IMPORT_NAMES: Final = ("JWT_SECRET", "MONGODB_URI", "REDIS_URL", "ENCRYPTION_MASTER_KEY")
 _DAY_MS: Final = 86_400_000
 _COUNTS: Final[Mapping[str, int]] = MappingProxyType(
@@ -75,10 +77,18 @@ def load_settings(location: Location) -> Settings:
     Raises:
         ConfigurationError: the file is no TOML, or has a name or value that is not known; all problems at once.
     """
-    for path in (location.project / FILE, location.folder / FILE):
-        if path.is_file():
-            return _from_file(path)
-    return Settings()
+    path = settings_file(location)
+    return Settings() if path is None else _from_file(path)
+
+
+def for_serving(settings: Settings) -> Settings:
+    """The settings of a node that serves others: each use has a record, and the disk has it before the answer."""
+    return replace(settings, record_each_use=True, audit_fsync="group")
+
+
+def settings_file(location: Location) -> Path | None:
+    """The `keystead.toml` of a store: beside it, else in its folder; None where there is none."""
+    return next((p for p in (location.project / FILE, location.folder / FILE) if p.is_file()), None)
 
 
 def _from_file(path: Path) -> Settings:
@@ -88,7 +98,8 @@ def _from_file(path: Path) -> Settings:
         table = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path.absolute()} is not TOML: {error}", hint="mend the line it names") from None
-    return Settings(**_changes(table, f"{path.absolute()} cannot be used"))
+    mine = {name: value for name, value in table.items() if name not in TABLES}
+    return Settings(**_changes(mine, f"{path.absolute()} cannot be used"))
 
 
 def _changes(table: Mapping[str, Any], refusal: str) -> dict[str, Any]:

@@ -86,9 +86,16 @@ class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperation
         from keystead.access.words import source_text  # noqa: PLC0415 - the same
 
         text, node = token.reveal() if isinstance(token, AccessToken) else token, self._node
-        service = type(self)()
-        service._owns_node, service._how = False, self._how
-        service._bind(node, node.identities.open_session(self._session, text, source_text(source), binding))
+        service = self.acting(node, node.identities.open_session(self._session, text, source_text(source), binding))
+        service._how = self._how
+        return service
+
+    @classmethod
+    def acting(cls, node: Node, session: Session) -> Self:
+        """A service on an open node for a session that was opened there; closing it ends that session."""
+        service = cls()
+        service._owns_node = False
+        service._bind(node, session)
         return service
 
     def initialize(self) -> Self:

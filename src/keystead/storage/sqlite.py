@@ -8,7 +8,6 @@ fork.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import sqlite3
 import threading
@@ -19,11 +18,11 @@ from typing import Any, Final, TypeVar, cast
 from weakref import WeakSet
 
 from keystead.clock import Clock
-from keystead.crypto.material import random_bytes
 from keystead.errors import OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnavailable
 from keystead.storage.file import make_private, require_one_name, uri
 from keystead.storage.forks import FORKS
 from keystead.storage.hindrance import hindrance_to
+from keystead.storage.writer_lock import WriterLock
 
 Transaction = sqlite3.Connection
 """What `write` gives, for rooms that only hand it on."""
@@ -97,17 +96,14 @@ class SqliteStore:
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
-        self._clock = clock
-        self._lock_path = path.with_name(path.name + ".lock")
+        self._lock = WriterLock(path.with_name(path.name + ".lock"), path, clock, BUSY_SECONDS)
         self._writing = threading.RLock()
         self._mine = threading.local()
-        self._idle = threading.Event()
         self._pid = os.getpid()
         self._connecting = threading.Lock()
         self._copying = threading.Lock()
         self._readers: WeakSet[_Reader] = WeakSet()
         self._writer: sqlite3.Connection | None = None
-        self._lock_fd = -1
         self._inode: tuple[int, int] | None = None
         self._broken: str | None = None
         self._abandoned: list[object] = []
@@ -152,12 +148,22 @@ class SqliteStore:
                     hint="check the disk, then restart",
                 )
             try:
-                self._lock_file()
-                with self._transaction(connection, operation_id):
-                    yield connection
+                self._lock.take()
+                try:
+                    with self._transaction(connection, operation_id):
+                        yield connection
+                finally:
+                    # Also where it failed, since a COMMIT that fails may hide a commit.
+                    self._lock.changed()
             finally:
-                if self._lock_fd >= 0:
-                    fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+                self._lock.give()
+
+    def changes(self) -> int:
+        """A number that is another one as soon as any process of this machine was told that a change of its is done.
+
+        It is read from memory, which a forked child shares. Raises StoreUnavailable where there is no lock file.
+        """
+        return self._lock.changes()
 
     @contextmanager
     def _alone(self) -> Iterator[sqlite3.Connection]:
@@ -321,29 +327,6 @@ class SqliteStore:
                 f"{self.path.absolute()} is a database of something else", hint="give the path of a keystead store"
             )
 
-    def _lock_file(self) -> None:
-        if self._lock_fd < 0:
-            try:
-                self._lock_fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-                os.fchmod(self._lock_fd, 0o600)
-            except OSError as error:
-                why = os.strerror(error.errno or errno.EIO)
-                raise StoreUnavailable(f"cannot lock {self._lock_path.absolute()}", why=why) from None
-        deadline = self._clock.monotonic() + BUSY_SECONDS
-        pause = 0.0002
-        while True:
-            try:
-                fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if self._clock.monotonic() >= deadline:
-                    raise StoreBusy(
-                        f"the store {self.path.absolute()} is busy: another process is writing", hint="try again"
-                    ) from None
-            spread = 0.5 + random_bytes(1)[0] / 256
-            self._idle.wait(pause * spread)
-            pause = min(pause * 1.5, 0.002)
-
     def hold(self) -> None:
         """Return when no other thread is inside SQLite, and keep it so until `let_go`: before a fork.
 
@@ -375,7 +358,7 @@ class SqliteStore:
         self._writing = threading.RLock()
         self._connecting, self._copying = threading.Lock(), threading.Lock()
         self._owner, self._held = 0, []
-        self._lock_fd = -1
+        self._lock.after_fork()
         self._pid = os.getpid()
 
     def close(self) -> None:
@@ -389,6 +372,4 @@ class SqliteStore:
                     connection.close()
         self._readers, self._writer, self._mine = WeakSet(), None, threading.local()
         self._inode = None
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        self._lock.close()

@@ -27,6 +27,7 @@ class Sealing(NamedTuple):
     prefix: bytes
     crypt: Callable[..., bytes]
     counted: int
+    version: int
 
 
 class Opening(NamedTuple):
@@ -122,7 +123,7 @@ def hot_encrypt(
             return slow(name, data, context, version, algorithm)
         if type(data) is not bytes:
             return slow(name, data, context, version, algorithm)
-        _, counter, tick, prefix, cipher, _ = bound
+        _, counter, tick, prefix, cipher, _, _ = bound
         tick()
         if not counter.open:
             resume(counter)

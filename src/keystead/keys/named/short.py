@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from keystead.gate import WOULD_WAIT
 from keystead.keys.named.hot import (
     Clock,
     Resume,
@@ -39,3 +40,12 @@ def shortened(
         return call
 
     return {name: made(getattr(use.hot, table), monotonic, resume, slow(name)) for name, table, made in _WAYS}
+
+
+def attempts(use: NamedKeyUse, monotonic: Clock, resume: Resume) -> dict[str, Callable[..., Any]]:
+    """The same functions, which give WOULD_WAIT in the place of taking the slow way."""
+
+    def slow(*_how: Any, **_more: Any) -> Any:
+        return WOULD_WAIT
+
+    return {name: made(getattr(use.hot, table), monotonic, resume, slow) for name, table, made in _WAYS}

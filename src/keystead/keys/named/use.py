@@ -99,9 +99,9 @@ class NamedKeyUse:
     def _heat(self, name: str, bound: _Bound) -> None:
         former = self.hot.sealing.get(name)
         used = 0 if former is None else former.counter.total() - former.counted
-        sealing = self._ring.sealing(bound.key, bound.key.protecting(None), used)
-        counter = bound.counter
-        short = Sealing(bound.until, counter, counter.tick, sealing.prefix, sealing.encrypt, counter.total())
+        chosen, counter = bound.key.protecting(None), bound.counter
+        sealing, number = self._ring.sealing(bound.key, chosen, used), chosen.row.version
+        short = Sealing(bound.until, counter, counter.tick, sealing.prefix, sealing.encrypt, counter.total(), number)
         self._shorten(Operation.ENCRYPT, name, bound, self.hot.sealing, short)
 
     def _shorten(self, operation: Operation, name: str, bound: _Bound, table: dict[str, T], short: T) -> None:
@@ -129,19 +129,28 @@ class NamedKeyUse:
         self, name: str, data: bytes, context: AAD = None, version: int | None = None, algorithm: str | None = None
     ) -> bytes:
         """A compact ciphertext, or a bare RSA block."""
+        return self.encrypt_numbered(name, data, context, version, algorithm)[0]
+
+    def encrypt_numbered(
+        self, name: str, data: bytes, context: AAD = None, version: int | None = None, algorithm: str | None = None
+    ) -> tuple[bytes, int]:
+        """The same, and the version of the key that made it."""
         return self._encrypt(self._begin(Operation.ENCRYPT, name, context).key, data, context, version, algorithm)
 
-    def _encrypt(self, key: LoadedKey, data: bytes, context: AAD, version: int | None, algorithm: str | None) -> bytes:
+    def _encrypt(
+        self, key: LoadedKey, data: bytes, context: AAD, version: int | None, algorithm: str | None
+    ) -> tuple[bytes, int]:
         _require_bytes(data)
         chosen = key.protecting(version)
+        number = chosen.row.version
         if key.kind in SYMMETRIC:
             if algorithm is not None:
                 raise UsageError(f"the type of key {key.head.name} fixes how it encrypts", hint="leave algorithm out")
-            return self._ring.sealing(key, chosen, 1).seal(data, canonical_aad(context))
+            return self._ring.sealing(key, chosen, 1).seal(data, canonical_aad(context)), number
         how = _algorithm(key, algorithm, ENCRYPTION)
         if context is not None:
             raise UsageError("an RSA ciphertext binds no context", hint="use a symmetric key")
-        return self._ring.public(key, chosen).encrypt(data, how)
+        return self._ring.public(key, chosen).encrypt(data, how), number
 
     def decrypt(
         self, name: str, blob: bytes, context: AAD = None, version: int | None = None, algorithm: str | None = None
@@ -209,7 +218,7 @@ class NamedKeyUse:
             raise UsageError("a data key has 16 to 1,024 bytes")
         key = self._begin(Operation.DATA_KEY, name, context).key
         material = random_bytes(length)
-        blob = self._encrypt(key, material, context, None, None)
+        blob, _ = self._encrypt(key, material, context, None, None)
         return GeneratedKey(material if with_plaintext else None, blob)
 
     def data_key_pair(self, name: str, kind: str, context: AAD, *, with_plaintext: bool) -> GeneratedKey:
@@ -218,7 +227,7 @@ class NamedKeyUse:
         key = self._begin(Operation.DATA_KEY, name, context).key
         material = generate(pair_type)
         public = load_private(pair_type, material).public().der
-        blob = self._encrypt(key, bytes(material), context, None, None)
+        blob, _ = self._encrypt(key, bytes(material), context, None, None)
         plaintext = bytes(material) if with_plaintext else None
         zero(material)
         return GeneratedKey(plaintext, blob, public)

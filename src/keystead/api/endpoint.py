@@ -1,0 +1,225 @@
+"""One operation, both ways: a request to the arguments of a method and back, a result to a body and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import quote
+
+from keystead.api.operations import PREFIX, Operation
+from keystead.api.problems import problem, read_problem
+from keystead.api.reading import parameters_of, result_of
+from keystead.api.shapes import ABSENT, ByName, Maybe, Schema, Shape
+from keystead.api.structures import Member, Structure
+from keystead.errors import UsageError
+from keystead.keys.named.results import BatchItem
+from keystead.secrets.labels import KEEP
+
+Body = dict[str, Any]
+OF_BATCH: Final = ("encrypt", "decrypt", "reencrypt", "sign", "verify", "mac", "verify_mac", "derive")
+
+
+class Endpoint:
+    """An operation and the method that it is. `sibling` gives the endpoint of another method of the same face."""
+
+    def __init__(
+        self, operation: Operation, function: Callable[..., Any], sibling: Callable[[str], Endpoint] | None = None
+    ) -> None:
+        self.operation = operation
+        self.function = function
+        self._sibling = sibling
+        before, _, rest = operation.path.partition("{")
+        self.path_parameter, _, self.verb = rest.partition("}") if rest else ("", "", "")
+        self.before = PREFIX + before
+
+    @cached_property
+    def parameters(self) -> list[Member]:
+        """What the method takes."""
+        return parameters_of(self.function, self.operation.renamed)
+
+    @cached_property
+    def result(self) -> Shape:
+        """What it gives."""
+        return result_of(self.function, self.operation.renamed)
+
+    @cached_property
+    def given(self) -> list[Member]:
+        """The parameters that stand in the body, or in the query of a GET or DELETE."""
+        return [member for member in self.parameters if member.attribute != self.path_parameter]
+
+    @property
+    def in_query(self) -> bool:
+        """Whether its parameters stand in the query string."""
+        return self.operation.verb in ("GET", "DELETE")
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether it does many calls of other operations."""
+        return self.operation.method == "batch"
+
+    # The server's side
+
+    def arguments(self, name: str | None, body: Body) -> dict[str, Any]:
+        """The arguments of a call, from the name in the path and the members of a body.
+
+        Raises:
+            UsageError: a member that is missing, not known or of another type; it names the member.
+        """
+        found: dict[str, Any] = {} if name is None else {self.path_parameter: name}
+        known: set[str] = set()
+        for attribute, member, shape, required in self.given:
+            known.update(shape.names(member))
+            value = shape.take(body, member)
+            if value is ABSENT:
+                if required:
+                    raise UsageError(f"{member} is missing", hint="see the API reference for this operation")
+            else:
+                found[attribute] = value
+        self._refuse_unknown(body, known)
+        if self.is_batch:
+            found["items"] = self._items(found["operation"], found["items"])
+        return found
+
+    def from_query(self, name: str | None, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+        """The same from the pairs of a query string. Raises UsageError."""
+        found: dict[str, Any] = {} if name is None else {self.path_parameter: name}
+        texts: dict[str, str] = {}
+        for key, text in pairs:
+            if key in texts:
+                raise UsageError("a name stands twice in the query", hint="give each once")
+            texts[key] = text
+        for attribute, member, shape, required in self.given:
+            inner = shape.inner if isinstance(shape, Maybe) else shape
+            if isinstance(inner, ByName):
+                parts = {k.removeprefix(f"{member}."): texts.pop(k) for k in list(texts) if k.startswith(f"{member}.")}
+                if parts:
+                    found[attribute] = inner.decode(parts)
+                continue
+            if member in texts:
+                found[attribute] = shape.read_text(member, texts.pop(member))
+            elif required:
+                raise UsageError(f"{member} is missing in the query")
+        self._refuse_unknown(texts, set())
+        return found
+
+    def body(self, result: Any, arguments: Mapping[str, Any]) -> Body | None:
+        """The members of the answer; None for none."""
+        if self.operation.status == 204:
+            return None
+        if self.is_batch:
+            return {"items": self._answers(arguments["operation"], result)}
+        encoded = self.result.encode(result) if self._is_object else None
+        if encoded is not None:
+            return encoded  # type: ignore[no-any-return]
+        answer: Body = {}
+        self.result.put(answer, self.operation.result, result)
+        return answer
+
+    @cached_property
+    def _is_object(self) -> bool:
+        return isinstance(self.result, Structure) or self.operation.result == "value"
+
+    def _refuse_unknown(self, body: Mapping[str, Any], known: set[str]) -> None:
+        unknown = sorted(set(body) - known)
+        if unknown:
+            # A name may be a value that slipped; it is not repeated unless it is plain.
+            shown = unknown[0] if unknown[0].isidentifier() and len(unknown[0]) <= 40 else "a member"
+            raise UsageError(f"{shown} is not known here", hint="see the API reference for this operation")
+
+    # Batches
+
+    def _of(self, operation: Any) -> Endpoint:
+        if self._sibling is None or operation not in OF_BATCH:
+            raise UsageError("not an operation of a batch", hint=f"use {', '.join(OF_BATCH)}")
+        return self._sibling(operation)
+
+    def _items(self, operation: Any, items: list[Any]) -> list[dict[str, Any]]:
+        single, found = self._of(operation), []
+        for item in items:
+            if not isinstance(item, dict):
+                raise UsageError("each item of a batch is an object")
+            found.append(single.arguments("", item))
+            found[-1].pop("name", None)
+        return found
+
+    def _answers(self, operation: str, items: list[BatchItem]) -> list[Body]:
+        single = self._of(operation)
+        return [
+            (single.body(item.value, {}) or {}) if item.error is None else {"error": problem(item.error)}
+            for item in items
+        ]
+
+    # The client's side
+
+    def request(self, arguments: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]], Body]:
+        """The path of a call, its query and its body."""
+        path = self.before
+        if self.path_parameter:
+            path += quote(str(arguments[self.path_parameter]), safe="/+=@") + self.verb
+        if self.in_query:
+            return path, self._query(arguments), {}
+        body: Body = {}
+        for attribute, member, shape, _ in self.given:
+            if (value := arguments.get(attribute, KEEP)) is not KEEP:
+                shape.put(body, member, value)
+        if self.is_batch:
+            single = self._of(arguments["operation"])
+            body["items"] = [single.request({"name": "", **item})[2] for item in arguments["items"]]
+        return path, [], body
+
+    def _query(self, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
+        pairs: list[tuple[str, str]] = []
+        for attribute, member, shape, _ in self.given:
+            value = arguments.get(attribute)
+            if value is None or value is KEEP:
+                continue
+            encoded = shape.encode(value)
+            if isinstance(encoded, dict):
+                pairs += [(f"{member}.{name}", str(text)) for name, text in encoded.items()]
+            else:
+                pairs.append((member, str(encoded).lower() if isinstance(encoded, bool) else str(encoded)))
+        return pairs
+
+    def value(self, body: Body | None, arguments: Mapping[str, Any]) -> Any:
+        """What the method gives, from the members of an answer.
+
+        Raises:
+            ValueError, UsageError: it is no answer to this operation.
+        """
+        if body is None:
+            return None
+        if self.is_batch:
+            single = self._of(arguments["operation"])
+            return [
+                BatchItem(None, read_problem(one["error"]))
+                if "error" in one
+                else BatchItem(single.value(one, {}), None)
+                for one in body["items"]
+            ]
+        if self._is_object:
+            return self.result.decode(body)
+        found = self.result.take(body, self.operation.result)
+        if found is ABSENT:
+            raise ValueError("an answer without its result")
+        return found
+
+    def body_schema(self) -> Schema:
+        """The JSON Schema of the body that it takes."""
+        properties: dict[str, Schema] = {}
+        required = []
+        for _, member, shape, must in self.given:
+            added = shape.members(member)
+            properties |= added
+            if must and len(added) == 1:
+                required.append(member)
+        schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+        return {**schema, "required": required} if required else schema
+
+    def result_schema(self) -> Schema:
+        """The JSON Schema of the answer's body."""
+        if self._is_object:
+            return self.result.schema
+        members = self.result.members(self.operation.result)
+        schema: Schema = {"type": "object", "properties": members}
+        return {**schema, "required": list(members)} if len(members) == 1 else schema

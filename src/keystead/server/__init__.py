@@ -1,0 +1,1 @@
+"""keystead over HTTP: a synchronous dispatch over the services, and what carries it on sockets."""

@@ -1,0 +1,234 @@
+"""From a request to its answer: a plain synchronous function, in two tries.
+
+`attempt` runs on the event loop and gives the answer or WOULD_WAIT; `answer` runs in a thread and gives it always.
+Both go one way: target, token, session, limits, members, service, answer. Neither knows sockets or a framework.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from keystead.access.methods.strict_json import parse_object
+from keystead.api.endpoint import Body, Endpoint
+from keystead.errors import AuthenticationFailed, KeysteadError, SessionEnded, UsageError
+from keystead.gate import REQUEST_ID, WOULD_WAIT, WouldWait
+from keystead.server import answers
+from keystead.server.answers import Answer, Refusal, of_error, of_refusal, to_json
+from keystead.server.callers import Caller, Callers, token_of
+from keystead.server.hot import HOT, Attempt
+from keystead.server.rates import Rates
+from keystead.server.routes import Place, Routes, method_of
+from keystead.server.special import BODIES
+from keystead.server.target import Target, query_pairs, read_target
+from keystead.services.kms import KMSService
+
+MAX_KNOWN: Final = 10_000
+_TAG: Final = re.compile(rb'(?:W/)?"([0-9]{1,10})"')
+_NOTHING: Final[Body] = {}
+_LOGIN: Final = "login"
+
+
+class Request(NamedTuple):
+    """One request as it came. `source` is the address that it came from, `binding` names the client's certificate.
+
+    `authorization` is that header; `headers` are the others that matter, by lower-case name.
+    """
+
+    method: str
+    target: bytes
+    authorization: bytes | None
+    body: bytes
+    source: str
+    binding: str
+    headers: Mapping[bytes, bytes]
+    request_id: str
+    chain: tuple[bytes, ...] = ()
+
+
+class Known(NamedTuple):
+    """A target that was read before."""
+
+    attempt: Attempt
+    name: str
+
+
+class Dispatch:
+    """The dispatch of one worker. `owner` is the service of who opened the store, which authenticates callers."""
+
+    def __init__(self, owner: KMSService, callers: Callers, routes: Routes, rates: Rates, *, max_depth: int) -> None:
+        self._owner = owner
+        self._callers = callers
+        self._routes = routes
+        self._rates = rates
+        self._max_depth = max_depth
+        self._hot: dict[tuple[str, bytes], Known] = {}
+
+    # On the event loop
+
+    def is_hot(self, method: str, target: bytes) -> bool:
+        """Whether a target is one that `attempt` may answer."""
+        return (method, target) in self._hot
+
+    def attempt(self, request: Request) -> bytes | WouldWait:
+        """The body of a successful answer, or WOULD_WAIT."""
+        known = self._hot.get((request.method, request.target))
+        token = token_of(request.authorization)
+        if known is None or token is None:
+            return WOULD_WAIT
+        caller = self._callers.known(self._callers.named(token, request.source, request.binding))
+        if caller is None or not caller.is_ready() or self._rates.principal(caller.name) is not None:
+            return WOULD_WAIT
+        told = REQUEST_ID.set(request.request_id)
+        try:
+            body = self._members(request.body) if request.body else _NOTHING
+            return known.attempt(caller, known.name, body)
+        except (KeysteadError, ValueError):
+            return WOULD_WAIT
+        finally:
+            REQUEST_ID.reset(told)
+
+    # In a thread
+
+    def answer(self, request: Request) -> Answer:
+        """The answer to a request, whatever it is."""
+        told = REQUEST_ID.set(request.request_id)
+        try:
+            found = self._answer(request)
+        except KeysteadError as error:
+            return of_error(error, request.request_id, precondition=b"if-match" in request.headers)
+        finally:
+            REQUEST_ID.reset(told)
+        return found if isinstance(found, Answer) else of_refusal(found, request.request_id)
+
+    def _answer(self, request: Request) -> Answer | Refusal:
+        target = read_target(request.target)
+        if target is None:
+            return answers.BAD_TARGET
+        if target.collection == _LOGIN and request.method == "POST" and target.name and not target.verb:
+            return self._log_in(request, target)
+        place = self._routes.at(Place(target.collection, bool(target.name), target.verb))
+        if place is None:
+            return answers.NO_ROUTE
+        endpoint = place.get(request.method)
+        if endpoint is None:
+            allow = ", ".join(sorted(place)).encode("ascii")
+            return of_refusal(answers.NO_METHOD, request.request_id, (b"allow", allow))
+        return self._authenticated(endpoint, target, request)
+
+    def _authenticated(self, endpoint: Endpoint, target: Target, request: Request) -> Answer | Refusal:
+        text = token_of(request.authorization)
+        if text is None:
+            return answers.NO_TOKEN
+        caller = self._caller(text, request)
+        late = self._rates.principal(caller.name)
+        if late is not None:
+            return of_refusal(answers.TOO_MANY, request.request_id, (b"retry-after", b"%d" % late))
+        arguments = self._arguments(endpoint, target, request)
+        if isinstance(arguments, Refusal):
+            return arguments
+        return self._called(caller, endpoint, target, arguments, request)
+
+    def _caller(self, token: str, request: Request) -> Caller:
+        """The caller, brought up to date. A token that ended since is told as one that never was."""
+        named = self._callers.named(token, request.source, request.binding)
+        caller = self._callers.open(named, token, request.source, request.binding)
+        try:
+            caller.catch_up()
+        except SessionEnded:
+            self._callers.drop(named, caller)
+            caller = self._callers.open(named, token, request.source, request.binding)
+            caller.catch_up()
+        return caller
+
+    def _arguments(self, endpoint: Endpoint, target: Target, request: Request) -> dict[str, Any] | Refusal:
+        name = target.name or None
+        if endpoint.in_query:
+            if request.body:
+                raise UsageError("this request takes no body", hint="give its members in the query string")
+            try:
+                pairs = query_pairs(target.query)
+            except ValueError:
+                return answers.BAD_TARGET
+            found = endpoint.from_query(name, pairs)
+        else:
+            if target.query:
+                raise UsageError("this request takes no query string", hint="give its members in the body")
+            kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+            if request.body and kind != answers.JSON_TYPE:
+                return answers.NOT_JSON
+            try:
+                body = self._members(request.body) if request.body else {}
+            except ValueError:
+                return answers.BAD_BODY
+            found = endpoint.arguments(name, body)
+        return self._with_precondition(endpoint, request, found)
+
+    def _with_precondition(
+        self, endpoint: Endpoint, request: Request, found: dict[str, Any]
+    ) -> dict[str, Any] | Refusal:
+        wanted = request.headers.get(b"if-match")
+        if wanted is not None and any(member.attribute == "expected_version" for member in endpoint.parameters):
+            tag = _TAG.fullmatch(wanted.strip())
+            if tag is None:
+                return answers.BAD_PRECONDITION
+            if found.get("expected_version", int(tag[1])) != int(tag[1]):
+                raise UsageError("If-Match and expected_version contradict each other", hint="give one of the two")
+            found["expected_version"] = int(tag[1])
+        return found
+
+    def _called(
+        self, caller: Caller, endpoint: Endpoint, target: Target, arguments: dict[str, Any], request: Request
+    ) -> Answer:
+        special = BODIES.get(endpoint.operation.id)
+        if special is None:
+            body = endpoint.body(method_of(caller.connection, endpoint)(**arguments), arguments)
+        else:
+            body = special(caller, arguments)
+        attempt = HOT.get(endpoint.operation.id)
+        if attempt is not None and not target.query:
+            self._remember(request, Known(attempt, target.name))
+        if body is None:
+            return Answer(204)
+        version = body.get("version")
+        headers = ((b"etag", b'"%d"' % version),) if type(version) is int and target.name else ()
+        return Answer(endpoint.operation.status, to_json(body), headers=headers)
+
+    def _remember(self, request: Request, known: Known) -> None:
+        if len(self._hot) >= MAX_KNOWN:
+            self._hot.clear()
+        self._hot[request.method, request.target] = known
+
+    def _members(self, body: bytes) -> Body:
+        """The members of a body that is one JSON object, nested no deeper than the bound. Raises ValueError."""
+        if body.count(b"{") + body.count(b"[") > self._max_depth and depth_of(body) > self._max_depth:
+            raise ValueError("nested too deeply")
+        return parse_object(body)
+
+    def _log_in(self, request: Request, target: Target) -> Answer | Refusal:
+        try:
+            members = self._members(request.body)
+        except ValueError:
+            return answers.BAD_BODY
+        if not all(type(value) is str for value in members.values()):
+            raise UsageError("the credentials of a login are texts")
+        if target.name == "certificate":
+            if not request.chain:
+                raise AuthenticationFailed
+            members["chain"] = list(request.chain)
+        token = self._owner.login(target.name, source=request.source or None, **members)
+        told = BODIES["login"](None, {"token": token})
+        return Answer(200, to_json(told or {}))
+
+
+def depth_of(body: bytes) -> int:
+    """How deeply a JSON text is nested, brackets within texts left out."""
+    depth = deepest = 0
+    for bracket in re.findall(rb'"(?:[^"\\]|\\.)*"?|[\[{\]}]', body):
+        if bracket in (b"[", b"{"):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif bracket in (b"]", b"}"):
+            depth -= 1
+    return deepest

@@ -1,0 +1,60 @@
+"""Answers that leave together, once the audit records of all of them are written.
+
+What the event loop answers within one turn is recorded by one write, and, where the setting asks for it, one flush of
+the disk. A group whose records cannot be written leaves as refusals: no answer leaves without its record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from keystead.errors import AuditUnavailable
+from keystead.node.recorder import Recorder
+
+Send = Callable[[AuditUnavailable | None], None]
+
+
+class Group:
+    """The group of one event loop. `waits`: whether the disk is waited for."""
+
+    def __init__(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, executor: Executor, *, waits: bool) -> None:
+        self._recorder = recorder
+        self._loop = loop
+        self._executor = executor
+        self._waits = waits
+        self._sends: list[Send] = []
+        self._open = False
+
+    def begin(self) -> None:
+        """From here on this thread's records belong to the group of this turn."""
+        if not self._open:
+            self._open = True
+            self._recorder.hold()
+            self._loop.call_soon(self._leave)
+
+    def add(self, send: Send) -> None:
+        """An answer of this group; `send` is told whether it must not leave."""
+        self._sends.append(send)
+
+    def _leave(self) -> None:
+        sends, self._sends, self._open = self._sends, [], False
+        error: AuditUnavailable | None = None
+        position = 0
+        try:
+            position = self._recorder.release()
+        except AuditUnavailable as found:
+            error = found
+        if position and self._waits and error is None:
+            waiting = self._loop.run_in_executor(self._executor, self._recorder.wait, position)
+            waiting.add_done_callback(lambda done: _send(sends, done.exception()))
+        else:
+            _send(sends, error)
+
+
+def _send(sends: list[Send], error: BaseException | None) -> None:
+    if error is not None and not isinstance(error, AuditUnavailable):
+        error = AuditUnavailable("the audit log could not be written")
+    for send in sends:
+        send(error)

@@ -1,0 +1,105 @@
+"""The OpenAPI 3.1 document, from the routes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Final
+
+from keystead import __version__
+from keystead.api.endpoint import Endpoint
+from keystead.api.operations import PREFIX
+from keystead.api.shapes import ByName, Maybe, Schema
+from keystead.server.routes import Routes
+
+PROBLEM: Final[Schema] = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "pattern": "^KS[0-9]{4}$"},
+        "detail": {"type": "string"},
+        "why": {"type": "string"},
+        "hint": {"type": "string"},
+        "request_id": {"type": "string"},
+    },
+    "required": ["type", "title", "code"],
+}
+_ERRORS: Final = {
+    "400": "Bad request",
+    "401": "No access token, or one that has ended",
+    "403": "Not allowed",
+    "404": "Not there, or not for this caller to know of",
+    "409": "Not what the call expected",
+    "410": "Expired or deleted",
+    "412": "Another version than If-Match",
+    "413": "Too large",
+    "415": "Not JSON",
+    "422": "Does not authenticate",
+    "429": "Too many",
+    "500": "Failed",
+    "503": "Not now",
+}
+
+
+def openapi_document(routes: Routes) -> dict[str, Any]:
+    """The document of all routes."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in routes.all():
+        paths.setdefault(PREFIX + endpoint.operation.path, {})[endpoint.operation.verb.lower()] = _described(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "keystead", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {"Problem": PROBLEM},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _described(endpoint: Endpoint) -> dict[str, Any]:
+    operation = endpoint.operation
+    text = inspect.getdoc(endpoint.function) or ""
+    found: dict[str, Any] = {
+        "operationId": operation.id,
+        "tags": [operation.path.removeprefix("/").partition("/")[0].partition(":")[0]],
+        "summary": text.partition("\n")[0],
+        "description": text,
+        "responses": {str(operation.status): _success(endpoint), **_problems()},
+    }
+    parameters = _parameters(endpoint)
+    if parameters:
+        found["parameters"] = parameters
+    if not endpoint.in_query:
+        schema = endpoint.body_schema()
+        found["requestBody"] = {
+            "required": bool(schema.get("required")),
+            "content": {"application/json": {"schema": schema}},
+        }
+    return found
+
+
+def _success(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.operation.status == 204:
+        return {"description": "Done"}
+    return {"description": "Done", "content": {"application/json": {"schema": endpoint.result_schema()}}}
+
+
+def _problems() -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": text, "content": content} for status, text in _ERRORS.items()}
+
+
+def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    if endpoint.path_parameter:
+        schema = {"type": "string"}
+        found.append({"name": endpoint.path_parameter, "in": "path", "required": True, "schema": schema})
+    if endpoint.in_query:
+        for _, member, shape, required in endpoint.given:
+            inner = shape.inner if isinstance(shape, Maybe) else shape
+            if not isinstance(inner, ByName):
+                found.append({"name": member, "in": "query", "required": required, "schema": inner.schema})
+    return found

@@ -1,0 +1,288 @@
+"""Requests to the native API, answered from the parser's callbacks: uvicorn's protocol, extended.
+
+What `dispatch.attempt` can answer is answered within `data_received`; everything else under `/api/v1/` goes to a
+thread. Other paths, such as health and metrics, go to the ASGI application as they do in uvicorn. Bounds are checked as
+the bytes arrive, before anything is parsed or anybody is authenticated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from keystead.api.operations import PREFIX
+from keystead.errors import AuditUnavailable
+from keystead.gate import WouldWait
+from keystead.server import answers
+from keystead.server.answers import Answer, Refusal, head, of_error, of_refusal
+from keystead.server.dispatch import Request
+
+if TYPE_CHECKING:
+    from keystead.server.worker import Worker
+
+_OURS: Final = f"{PREFIX}/".encode("ascii")
+_KEPT: Final = frozenset(
+    (b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"if-match", b"idempotency-key",
+     b"x-request-id", b"host", b"expect", b"accept-encoding")
+)  # fmt: skip
+_ONCE: Final = frozenset(_KEPT - {b"accept-encoding"})
+_QUEUED: Final = 16
+_METHODS: Final = frozenset((b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"HEAD", b"OPTIONS"))
+
+
+class ApiProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, worker: Worker, **how: Any) -> None:
+        super().__init__(**how)
+        self.parser = httptools.HttpRequestParser(self)
+        self.worker = worker
+        self.limits = worker.settings
+        self._clock = worker.monotonic
+        self.deadline = 0.0
+        self._late: Refusal | None = None
+        self._header_bytes = 0
+        self._mine = False
+        self._length = 0
+        self._parts: list[bytes] = []
+        self._seen: dict[bytes, bytes] = {}
+        self._busy = False
+        self._ending = False
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._source = ""
+        self._chain: tuple[bytes, ...] = ()
+        self._binding = ""
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._source = self.client[0] if self.client else ""
+        self._await_headers()
+        secured = transport.get_extra_info("ssl_object")
+        shown = secured.getpeercert(binary_form=True) if secured is not None else None
+        if shown:
+            self._chain, self._binding = (shown,), self.worker.binding_of(shown)
+        if len(self.connections) > self.limits.max_connections:
+            self._turn_away(answers.BUSY)
+        elif self.worker.draining:
+            self._turn_away(answers.DRAINING)
+
+    def _await_headers(self) -> None:
+        self.deadline, self._late = self._clock() + self.limits.header_timeout_ms / 1000, answers.TOO_SLOW
+
+    def _await_request(self) -> None:
+        self.deadline, self._late = self._clock() + self.limits.idle_timeout_ms / 1000, None
+
+    def is_late(self, now: float) -> bool:
+        """Whether what is waited for should be here by now."""
+        return not self._busy and (self.cycle is None or self.cycle.response_complete) and now >= self.deadline
+
+    def expire(self) -> None:
+        """What was waited for has not come in time."""
+        if self._late is None:
+            self.transport.close()
+        else:
+            self._turn_away(self._late)
+
+    def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._turn_away(answers.MALFORMED)
+        except httptools.HttpParserError:
+            self._turn_away(answers.MALFORMED)
+
+    def _turn_away(self, refusal: Refusal) -> None:
+        """The last answer of this connection."""
+        if self._ending:
+            return
+        self._ending = True
+        self._mine = True
+        self._waiting.clear()
+        if not self._busy and (self.cycle is None or self.cycle.response_complete):
+            request_id = self.worker.new_id()
+            answer = of_refusal(refusal._replace(close=True), request_id)
+            self.worker.metrics.answered("refused", answer.status)
+            self._write(answer, request_id, keep_alive=False)
+        elif not self._busy:
+            self.transport.close()
+
+    # The parser
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._header_bytes, self._length, self._mine = 0, 0, False
+        self._parts, self._seen = [], {}
+        self._await_headers()
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._ending:
+            return
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + 4)
+        name = name.lower()
+        if name in _KEPT:
+            if name in self._seen and name in _ONCE:
+                self._turn_away(answers.MALFORMED)
+            self._seen[name] = value
+
+    def _count(self, length: int) -> None:
+        self._header_bytes += length
+        if self._header_bytes > self.limits.max_header_bytes:
+            self._turn_away(answers.LONG_HEADERS)
+
+    def on_headers_complete(self) -> None:
+        if self._ending:
+            return
+        refusal = self._refused()
+        if refusal is not None:
+            self._turn_away(refusal)
+            return
+        self.deadline, self._late = self._clock() + self.limits.body_timeout_ms / 1000, answers.TOO_SLOW
+        self._mine = self.url.startswith(_OURS) and not self.worker.is_streamed(self.url)
+        if not self._mine:
+            self._hand_over()
+        elif self._seen.get(b"expect", b"").lower() == b"100-continue" and not self._busy:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _refused(self) -> Refusal | None:
+        """What is wrong with the head of a request, if anything is."""
+        seen, version = self._seen, self.parser.get_http_version()
+        length, coding = seen.get(b"content-length", b"0"), seen.get(b"transfer-encoding")
+        well_formed = (
+            version in {"1.0", "1.1"}
+            and (version == "1.0" or b"host" in seen)
+            and self.parser.get_method() in _METHODS
+            and self.url.startswith(b"/")
+            and (coding is None or (version == "1.1" and coding.lower() == b"chunked"))
+            and (coding is None or b"content-length" not in seen)
+            and length.isdigit()
+            and len(length) < 16
+        )
+        if not well_formed:
+            return answers.MALFORMED
+        if int(length) > self.limits.max_body_bytes:
+            return answers.TOO_LARGE
+        return None if self.worker.is_host(seen.get(b"host", b"")) else answers.BAD_HOST
+
+    def _hand_over(self) -> None:
+        """A request for the ASGI application, which must not overtake an answer that is still to come."""
+        if self._busy:
+            self._ending = True
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._ending:
+            return
+        self._length += len(body)
+        if self._length > self.limits.max_body_bytes:
+            self._turn_away(answers.TOO_LARGE)
+        elif self._mine:
+            self._parts.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._ending:
+            return
+        self._await_request()
+        if not self._mine:
+            super().on_message_complete()
+            return
+        seen = self._seen
+        request = Request(
+            self.parser.get_method().decode("ascii"),
+            self.url,
+            seen.get(b"authorization"),
+            b"".join(self._parts),
+            self._source,
+            self._binding,
+            seen,
+            self.worker.id_of(seen.get(b"x-request-id")),
+            self._chain,
+        )
+        keep_alive = self.parser.should_keep_alive() and not self.worker.draining
+        if self._busy or not (self.cycle is None or self.cycle.response_complete):
+            self._waiting.append((request, keep_alive))
+            if len(self._waiting) >= _QUEUED:
+                self.flow.pause_reading()
+        else:
+            self._answer(request, keep_alive)
+
+    # Answers
+
+    def _answer(self, request: Request, keep_alive: bool) -> None:
+        worker = self.worker
+        self._busy = True
+        late = worker.rates.address(request.source)
+        if late is not None:
+            answer = of_refusal(answers.TOO_MANY, request.request_id, (b"retry-after", b"%d" % late))
+            self._done(request, answer, keep_alive)
+            return
+        if worker.dispatch.is_hot(request.method, request.target):
+            worker.group.begin()
+            body = worker.dispatch.attempt(request)
+            if not isinstance(body, WouldWait):
+                worker.group.add(partial(self._leave, request, Answer(200, body), keep_alive))
+                return
+        waiting = self.loop.run_in_executor(worker.threads, worker.dispatch.answer, request)
+        waiting.add_done_callback(partial(self._answered, request, keep_alive))
+
+    def _leave(self, request: Request, answer: Answer, keep_alive: bool, error: AuditUnavailable | None) -> None:
+        self._done(request, answer if error is None else of_error(error, request.request_id), keep_alive)
+
+    def _answered(self, request: Request, keep_alive: bool, done: asyncio.Future[Answer]) -> None:
+        if done.cancelled():
+            answer = of_refusal(answers.DRAINING, request.request_id)
+        elif (error := done.exception()) is not None:
+            self.worker.report(error, request.request_id)
+            answer = of_refusal(answers.FAILED, request.request_id)
+        else:
+            answer = done.result()
+        self._done(request, answer, keep_alive)
+
+    def _done(self, request: Request, answer: Answer, keep_alive: bool) -> None:
+        self._busy = False
+        self.server_state.total_requests += 1
+        self.worker.metrics.answered(request.method, answer.status)
+        self._write(answer, request.request_id, keep_alive=keep_alive and not self._ending)
+        if self.transport.is_closing():
+            return
+        if self._waiting:
+            self.flow.resume_reading()
+            self._answer(*self._waiting.popleft())
+        else:
+            self._await_request()
+
+    def _write(self, answer: Answer, request_id: str, *, keep_alive: bool) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(head(answer, request_id, keep_alive=keep_alive) + answer.body)
+            if not keep_alive or answer.close:
+                self.transport.close()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._await_request()
+        if self._waiting and not self.transport.is_closing():
+            self._answer(*self._waiting.popleft())
+
+    def shutdown(self) -> None:
+        """The server is stopping: the answer under way is the last one."""
+        if self._busy or self._waiting:
+            self._ending = True
+        else:
+            super().shutdown()

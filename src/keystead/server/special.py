@@ -1,0 +1,41 @@
+"""What a few operations answer beyond what their method gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from keystead.access.token_text import AccessToken
+from keystead.api.endpoint import Body
+from keystead.api.reading import shape_of
+from keystead.api.shapes import BYTES
+from keystead.api.structures import Secret
+from keystead.secrets.names import choose
+from keystead.server.callers import Caller
+
+_SECRET: Final = Secret()
+_TOKEN: Final = shape_of(AccessToken)
+
+
+def _encrypted(caller: Caller, arguments: dict[str, Any]) -> Body:
+    """The ciphertext, and the version of the key that made it."""
+    made, version = caller.kms.keys._use().encrypt_numbered(**arguments)
+    return {"ciphertext": BYTES.encode(made), "key_version": version}
+
+
+def _secret(caller: Caller, arguments: dict[str, Any]) -> Body:
+    """The value through the cache. The server's own environment never answers for a secret."""
+    name, version, label = arguments["name"], arguments.get("version"), arguments.get("label")
+    return _SECRET.encode(caller.secrets._read(choose(name, version, label)))
+
+
+def _logged_in(_caller: Any, arguments: dict[str, Any]) -> Body:
+    """The access token of a login."""
+    body: Body = _TOKEN.encode(arguments["token"])
+    return body
+
+
+BODIES: Final[Mapping[str, Callable[[Any, dict[str, Any]], Body]]] = MappingProxyType(
+    {"keys.encrypt": _encrypted, "kms.get_secret": _secret, "login": _logged_in}
+)

@@ -1,0 +1,165 @@
+"""One worker: an open store, an event loop, threads for what waits, and a listening socket that others may share."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.server import Server
+
+from keystead.access.methods.certificates import binding_of
+from keystead.crypto.material import random_bytes
+from keystead.server.app import make_app
+from keystead.server.callers import Callers
+from keystead.server.dispatch import Dispatch
+from keystead.server.group import Group
+from keystead.server.metrics import Metrics
+from keystead.server.protocol import ApiProtocol
+from keystead.server.rates import Rates
+from keystead.server.routes import Routes
+from keystead.server.settings import ServerSettings
+from keystead.server.tls import Certificates
+from keystead.services.kms import KMSService
+
+_LOG: Final = logging.getLogger("keystead.server")
+_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+SWEEP_SECONDS: Final = 0.5
+
+
+class Worker:
+    """The parts of one worker. `owner` is the service of who opened the store."""
+
+    def __init__(self, owner: KMSService, settings: ServerSettings) -> None:
+        node = owner.node
+        self.owner = owner
+        self.settings = settings
+        self.monotonic = node.clock.monotonic
+        self.metrics = Metrics()
+        self.rates = Rates(settings.requests_per_address, settings.requests_per_principal, self.monotonic)
+        self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="keystead")
+        self.flushing = ThreadPoolExecutor(1, thread_name_prefix="keystead-audit")
+        self.callers = Callers(node, owner)
+        self.routes = Routes()
+        self.dispatch = Dispatch(owner, self.callers, self.routes, self.rates, max_depth=settings.max_json_depth)
+        self.group: Group
+        self.draining = False
+        self._ids = itertools.count(1)
+        self._id = f"req_{random_bytes(9).hex()}"
+        self._hosts: frozenset[bytes] = frozenset(host.lower().encode("ascii") for host in settings.allowed_hosts)
+        self._certificates = Certificates(settings) if settings.is_tls else None
+        self._server: Server | None = None
+
+    # What the protocol asks
+
+    def new_id(self) -> str:
+        """A fresh id for a request."""
+        return f"{self._id}{next(self._ids):08x}"
+
+    def id_of(self, given: bytes | None) -> str:
+        """The id that a request came with, if it has the form of one; else a fresh one."""
+        if given is not None and _ID.fullmatch(given):
+            return given.decode("ascii")
+        return self.new_id()
+
+    def is_host(self, host: bytes) -> bool:
+        """Whether the server answers under this name."""
+        return not self._hosts or bool({host.lower(), host.rpartition(b":")[0].lower()} & self._hosts)
+
+    def is_streamed(self, target: bytes) -> bool:
+        """Whether a target below the API's prefix is for the ASGI application."""
+        return target.startswith(b"/api/v1/openapi.json")
+
+    def binding_of(self, certificate: bytes) -> str:
+        """What a token is bound to that was given for a client certificate, from its DER."""
+        return binding_of([certificate])
+
+    def report(self, error: BaseException, request_id: str) -> None:
+        """An error that is a defect: into the log by its class and place, never with a value."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+        _LOG.error("request %s failed: %s at %s", request_id, type(error).__name__, where)
+
+    def gauges(self) -> dict[str, tuple[str, float]]:
+        """Figures of now."""
+        connections = len(self._server.server_state.connections) if self._server is not None else 0
+        return {
+            "connections": ("Connections that are open.", connections),
+            "callers": ("Sessions of access tokens that are kept.", self.callers.count()),
+            "store_generation": ("The number of the newest change that was seen.", self.owner.node.generation),
+        }
+
+    # Running
+
+    async def serve(self, sockets: list[socket.socket], ready: Any = None) -> None:
+        """Answer until a signal says stop; what is under way then is answered within the drain time."""
+        loop = asyncio.get_running_loop()
+        node = self.owner.node
+        waits = node.settings.audit_fsync == "group"
+        self.group = Group(node.recorder, loop, self.flushing, waits=waits)
+        config = uvicorn.Config(
+            make_app(self),
+            http=partial(ApiProtocol, self),  # type: ignore[arg-type]
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            backlog=2048,
+            timeout_keep_alive=max(1, self.settings.idle_timeout_ms // 1000),
+            timeout_graceful_shutdown=max(1, self.settings.drain_ms // 1000),
+        )
+        config.load()
+        if self._certificates is not None:
+            config.ssl = self._certificates.context
+        self._server = _Server(config, self, ready)
+        watching = asyncio.create_task(self._watch())
+        try:
+            await self._server.serve(sockets=sockets)
+        finally:
+            watching.cancel()
+            self.threads.shutdown(wait=True)
+            self.flushing.shutdown(wait=True)
+            self.callers.close()
+
+    async def _watch(self) -> None:
+        """Close what is late, and look whether the certificates are still the ones that are served."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = self.monotonic()
+            if self._server is not None:
+                for connection in list(self._server.server_state.connections):
+                    if isinstance(connection, ApiProtocol) and connection.is_late(now):
+                        connection.expire()
+            if self._certificates is not None:
+                await asyncio.to_thread(self._certificates.reload)
+
+
+class _Server(Server):
+    """uvicorn's server, which tells when it listens and when it is to stop."""
+
+    def __init__(self, config: uvicorn.Config, worker: Worker, ready: Any) -> None:
+        super().__init__(config)
+        self._worker = worker
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._ready is not None:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._worker.draining = True
+        await super().shutdown(sockets)
