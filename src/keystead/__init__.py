@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keystead.config.declare import SecretStr as SecretStr
     from keystead.crypto.importing import wrap_for_import as wrap_for_import
     from keystead.node.settings import Settings as Settings
+    from keystead.opening import connect as connect
     from keystead.seal.master_key import MasterKey as MasterKey
     from keystead.seal.master_key import generate_master_key as generate_master_key
     from keystead.seal.providers.passphrase import Passphrase as Passphrase
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from keystead.secrets.value import SecretValue as SecretValue
     from keystead.services.config_loader import ConfigLoader as ConfigLoader
     from keystead.services.connection import Connection as Connection
-    from keystead.services.connection import connect as connect
     from keystead.services.kms import KMSService as KMSService
     from keystead.services.paging import Page as Page
     from keystead.services.secrets_manager import SecretsManager as SecretsManager
@@ -48,7 +48,7 @@ _HOMES = {
     "generate_master_key": "keystead.seal.master_key",
     "ConfigLoader": "keystead.services.config_loader",
     "Connection": "keystead.services.connection",
-    "connect": "keystead.services.connection",
+    "connect": "keystead.opening",
     "KMSService": "keystead.services.kms",
     "wrap_for_import": "keystead.crypto.importing",
     "Page": "keystead.services.paging",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import keystead
 from keystead import aio
 from keystead.aio import named_keys as aio_named_keys
 from keystead.services import (
@@ -88,7 +89,7 @@ def test_both_are_made_with_the_same_arguments(sync: type, face: type) -> None:
 
 
 def test_both_are_connected_with_the_same_arguments() -> None:
-    assert parameters(connection.connect, {}) == parameters(aio.connect, {})
+    assert parameters(keystead.connect, {}) == parameters(aio.connect, {})
 
 
 def test_whoever_does_not_ask_for_it_does_not_load_asyncio() -> None:

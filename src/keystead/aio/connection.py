@@ -14,11 +14,13 @@ from keystead.aio.kms import KMSService
 from keystead.aio.secrets_manager import SecretsManager
 from keystead.clock import Clock
 from keystead.node.settings import Settings
+from keystead.opening import made
 from keystead.seal.credential import Credential
 from keystead.services import connection
 
 if TYPE_CHECKING:
     from keystead.access.token_text import AccessToken
+    from keystead.client.transport import Certificates
 
 T = TypeVar("T")
 
@@ -110,12 +112,14 @@ def connect(
     clock: Clock | None = None,
     prompt: Callable[[], str] | None = None,
     accept_rollback: bool = False,
+    token: str | AccessToken | None = None,
+    certificates: Certificates | None = None,
 ) -> Connecting:
-    """Open a store: `async with connect() as store`, or `store = await connect()`.
+    """Open a store, or connect to a server: `async with connect() as store`, or `store = await connect()`.
 
     Arguments and errors as for `keystead.connect`.
     """
-    kms = KMSService(
+    sync = made(
         url,
         master_key=master_key,
         principal=principal,
@@ -123,5 +127,7 @@ def connect(
         clock=clock,
         prompt=prompt,
         accept_rollback=accept_rollback,
+        token=token,
+        certificates=certificates,
     )
-    return Connecting(Connection(kms, cache_ttl))
+    return Connecting(Connection(KMSService.__new__(KMSService)._over(sync), cache_ttl))

@@ -14,7 +14,6 @@ from keystead.secrets.labels import KEEP, Keep
 from keystead.secrets.model import SecretInfo
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
-from keystead.services import secrets_manager
 from keystead.services.import_environment import Conflicts, ImportReport
 from keystead.services.manager_status import SecretsStatus
 from keystead.services.paging import Page
@@ -30,7 +29,7 @@ class SecretsManager:
 
     def __init__(self, kms: KMSService, cache_ttl: float | timedelta | str = 300) -> None:
         self.kms = kms
-        self._sync = secrets_manager.SecretsManager(kms._sync, cache_ttl)
+        self._sync = kms._sync._secrets_manager(cache_ttl)
 
     async def initialize(
         self,
@@ -48,9 +47,9 @@ class SecretsManager:
     ) -> Any:
         """The value of a secret; `default` where the store never held it and no variable has it."""
         if version is None and label is None:
-            now = self._sync._try_get_secret(name)
+            now = self._sync._try_find(name)
             if not isinstance(now, WouldWait):
-                return now
+                return now.value
         return await to_thread(self._sync.get_secret, name, default, version=version, label=label)
 
     async def get_secrets(

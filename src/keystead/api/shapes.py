@@ -11,7 +11,7 @@ import binascii
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from keystead.clock import format_duration
 from keystead.errors import UsageError
@@ -21,16 +21,11 @@ ABSENT: Final = object()
 BASE64: Final = "_base64"
 
 
-class Shape:
-    """One type. `what` says in an error what was expected; `schema` is its JSON Schema."""
-
-    def __init__(self, what: str = "a value", schema: Schema | None = None) -> None:
-        self.what = what
-        self.schema: Schema = schema or {}
+class Travels(Protocol):
+    """How values of one type travel."""
 
     def encode(self, value: Any) -> Any:
         """The JSON value of a value of this type."""
-        return value
 
     def decode(self, found: Any) -> Any:
         """The value of a JSON value.
@@ -38,15 +33,12 @@ class Shape:
         Raises:
             ValueError: it is none of this type.
         """
-        return found
 
     def from_text(self, text: str) -> Any:
         """The value of a text in a query string. Raises ValueError."""
-        return self.decode(text)
 
     def put(self, body: dict[str, Any], name: str, value: Any) -> None:
         """Add a value to a JSON object."""
-        body[name] = self.encode(value)
 
     def take(self, body: Mapping[str, Any], name: str) -> Any:
         """The value in a JSON object, ABSENT where it is not there.
@@ -54,6 +46,34 @@ class Shape:
         Raises:
             UsageError: it is none of this type; the message names the member and not the value.
         """
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """The members that a value of this type may take in a JSON object."""
+
+    def members(self, name: str) -> dict[str, Schema]:
+        """The same with their schemas."""
+
+
+class Shape(Travels):
+    """One type. `what` says in an error what was expected; `schema` is its JSON Schema."""
+
+    def __init__(self, what: str = "a value", schema: Schema | None = None) -> None:
+        self.what = what
+        self.schema: Schema = schema or {}
+
+    def encode(self, value: Any) -> Any:
+        return value
+
+    def decode(self, found: Any) -> Any:
+        return found
+
+    def from_text(self, text: str) -> Any:
+        return self.decode(text)
+
+    def put(self, body: dict[str, Any], name: str, value: Any) -> None:
+        body[name] = self.encode(value)
+
+    def take(self, body: Mapping[str, Any], name: str) -> Any:
         found = body.get(name, ABSENT)
         return ABSENT if found is ABSENT else self._checked(name, self.decode, found)
 
@@ -62,11 +82,9 @@ class Shape:
         return self._checked(name, self.from_text, text)
 
     def names(self, name: str) -> tuple[str, ...]:
-        """The members that a value of this type may take in a JSON object."""
         return (name,)
 
     def members(self, name: str) -> dict[str, Schema]:
-        """The same with their schemas."""
         return {name: self.schema}
 
     def _checked(self, name: str, read: Callable[[Any], Any], found: Any) -> Any:

@@ -24,20 +24,13 @@ from keystead.audit.ports import ChainRegistry, Head
 from keystead.audit.record import Event, Record
 from keystead.audit.slots import take_slot
 from keystead.audit.tree import Frontier, leaf_hash
-from keystead.audit.writer import FILE_BYTES, RESERVE_BYTES, Writer
+from keystead.audit.writer import FILE_BYTES, RESERVE_BYTES, Writer, unavailable
 from keystead.clock import Clock
 from keystead.crypto.mac import sha256
 from keystead.errors import AuditUnavailable, OperatorError
 
 MOVED_AT_ONCE = 256
 """Records of the outbox that one write takes: far less than the room that is kept for a full disk."""
-_HINTS = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "free some space",
-    errno.EROFS: "give an audit folder that is writable",
-    errno.EACCES: "check who owns the audit folder",
-    errno.EIO: "check the disk, then restart",
-}
 
 
 class Journal:
@@ -138,22 +131,12 @@ class Journal:
         Raises:
             AuditUnavailable: it cannot be written; nothing of it is there.
         """
-        if b"\n" in content or not content.isascii():
-            raise ValueError("an audit record is one line of ASCII")
-        with self._lock:
-            self._slot()
-            self._move_waiting()
-            self._write((None, content))
-            position = self._count
-        if self._group:
-            self._flush(position)
+        self.wait(self.append_many([content]))
 
     def append_many(self, contents: list[bytes]) -> int:
-        """Link and write some records at once, without waiting for the disk; how many the chain has then.
-
-        Raises:
-            AuditUnavailable: they cannot be written; nothing of them is there.
-        """
+        """The same for some records at once, without waiting for the disk; how many the chain has then."""
+        if any(b"\n" in content or not content.isascii() for content in contents):
+            raise ValueError("an audit record is one line of ASCII")
         with self._lock:
             self._slot()
             self._move_waiting()
@@ -306,7 +289,7 @@ class Journal:
                     writer.sync()
                 except OSError as error:
                     self._refused = True
-                    raise self._unavailable(error) from error
+                    raise unavailable(self.folder, error) from error
                 with self._lock:
                     self._covered = head.count
                     self._confirmed += [number for number, place in self._moved if place <= head.count]
@@ -329,7 +312,7 @@ class Journal:
             writer.write(b"\n".join((*lines, b"")))
         except OSError as error:
             self._refused, self._in_doubt = True, False
-            raise self._unavailable(error) from error
+            raise unavailable(self.folder, error) from error
         self._refused = False
         self._link = link
         self._count += len(lines)
@@ -374,7 +357,7 @@ class Journal:
         try:
             return self._take_slot() if self._writer is None else self._resolve(self._writer)
         except OSError as error:
-            raise self._unavailable(error) from error
+            raise unavailable(self.folder, error) from error
 
     def _take_slot(self) -> Writer:
         known = self._heads.heads()
@@ -400,13 +383,6 @@ class Journal:
         if tail.torn:
             self._note(Event.AUDIT_RECOVERED, {"torn_bytes": len(tail.torn), "torn_sha256": sha256(tail.torn).hex()})
         return writer
-
-    def _unavailable(self, error: OSError) -> AuditUnavailable:
-        return AuditUnavailable(
-            f"the audit journal in {self.folder.absolute()} cannot be written",
-            why=error.strerror or str(error),
-            hint=_HINTS.get(error.errno or 0, "check the audit folder"),
-        )
 
 
 def _let_go_in_child(journal: weakref.ref[Journal]) -> Callable[[], None]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from keystead.audit.files import file_name, file_number
 from keystead.audit.slots import make_private, sync_folder
+from keystead.errors import AuditUnavailable
 
 FILE_BYTES: Final = 64 << 20
 RESERVE_BYTES: Final = 1 << 20
@@ -143,3 +144,21 @@ class Writer:
         except OSError:
             return
         self._reserved = self._size + self._reserve_bytes
+
+
+def unavailable(folder: Path, error: OSError) -> AuditUnavailable:
+    """What is told where a journal cannot be written."""
+    return AuditUnavailable(
+        f"the audit journal in {folder.absolute()} cannot be written",
+        why=error.strerror or str(error),
+        hint=_HINTS.get(error.errno or 0, "check the audit folder"),
+    )
+
+
+_HINTS: Final = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "give an audit folder that is writable",
+    errno.EACCES: "check who owns the audit folder",
+    errno.EIO: "check the disk, then restart",
+}

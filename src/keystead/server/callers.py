@@ -105,7 +105,7 @@ class Callers:
 
     def _opened(self, token: str, source: str, binding: str) -> Caller:
         session = self._node.identities.open_session(self._owner._session, token, source, binding, lazy=True)
-        return Caller(self._node, KMSService.acting(self._node, session))
+        return Caller(self._node, KMSService._acting(self._node, session))
 
     def drop(self, named: bytes, caller: Caller) -> None:
         """Forget a caller whose session has ended."""

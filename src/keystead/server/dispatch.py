@@ -130,6 +130,17 @@ class Dispatch:
             return arguments
         return self._called(caller, endpoint, target, arguments, request)
 
+    def require_caller(self, request: Request) -> Caller:
+        """Who asks, by an access token that lives.
+
+        Raises:
+            AuthenticationFailed.
+        """
+        text = token_of(request.authorization)
+        if text is None:
+            raise AuthenticationFailed("an access token is needed", hint="send Authorization: Bearer TOKEN")
+        return self._caller(text, request)
+
     def _caller(self, token: str, request: Request) -> Caller:
         """The caller, brought up to date. A token that ended since is told as one that never was."""
         named = self._callers.named(token, request.source, request.binding)

@@ -127,16 +127,19 @@ def decrypt_data(caller: Caller, _name: str, body: Body) -> bytes | WouldWait:
 
 def get_secret(caller: Caller, name: str, _body: Body) -> bytes | WouldWait:
     """`GET /secrets/NAME`"""
-    found = caller.secrets._try_get_secret(name)
+    found = caller.secrets._try_find(name)
     if isinstance(found, WouldWait):
         return WOULD_WAIT
-    value = found.reveal()
+    secret, expires_ms = found
+    value = secret.reveal()
     if type(value) is not str:
         return WOULD_WAIT
-    return b'{"name":"%b","version":%d,"value":%b}' % (
+    until = b"null" if expires_ms is None else b"%d" % max(0, expires_ms - caller.node.clock.now_ms())
+    return b'{"name":"%b","version":%d,"value":%b,"expires_in_ms":%b}' % (
         name.encode("ascii"),
-        found.version,
+        secret.version,
         json.dumps(value).encode("ascii"),
+        until,
     )
 
 

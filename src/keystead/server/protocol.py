@@ -61,6 +61,7 @@ class ApiProtocol(HttpToolsProtocol):
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A connection came: its deadline begins, and so may its end, where there are too many."""
         super().connection_made(transport)
         self._source = self.client[0] if self.client else ""
         self._await_headers()
@@ -91,6 +92,7 @@ class ApiProtocol(HttpToolsProtocol):
             self._turn_away(self._late)
 
     def data_received(self, data: bytes) -> None:
+        """Bytes came: parse them, which calls back below."""
         if self._ending:
             return
         self._unset_keepalive_if_required()
@@ -119,16 +121,19 @@ class ApiProtocol(HttpToolsProtocol):
     # The parser
 
     def on_message_begin(self) -> None:
+        """A request begins."""
         super().on_message_begin()
         self._header_bytes, self._length, self._mine = 0, 0, False
         self._parts, self._seen = [], {}
         self._await_headers()
 
     def on_url(self, url: bytes) -> None:
+        """A part of the target."""
         super().on_url(url)
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; what decides may stand once only."""
         if self._ending:
             return
         super().on_header(name, value)
@@ -145,6 +150,7 @@ class ApiProtocol(HttpToolsProtocol):
             self._turn_away(answers.LONG_HEADERS)
 
     def on_headers_complete(self) -> None:
+        """The head is whole: refuse it, or wait for the body."""
         if self._ending:
             return
         refusal = self._refused()
@@ -186,6 +192,7 @@ class ApiProtocol(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        """A part of the body."""
         if self._ending:
             return
         self._length += len(body)
@@ -197,6 +204,7 @@ class ApiProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """The request is whole: answer it."""
         if self._ending:
             return
         self._await_request()
@@ -275,6 +283,7 @@ class ApiProtocol(HttpToolsProtocol):
                 self.transport.close()
 
     def on_response_complete(self) -> None:
+        """The ASGI application has answered: what waited behind it is next."""
         super().on_response_complete()
         self._await_request()
         if self._waiting and not self.transport.is_closing():

@@ -27,7 +27,9 @@ def _encrypted(caller: Caller, arguments: dict[str, Any]) -> Body:
 def _secret(caller: Caller, arguments: dict[str, Any]) -> Body:
     """The value through the cache. The server's own environment never answers for a secret."""
     name, version, label = arguments["name"], arguments.get("version"), arguments.get("label")
-    return _SECRET.encode(caller.secrets._read(choose(name, version, label)))
+    found = caller.secrets._find(choose(name, version, label))
+    left = None if found.until_ms is None else max(0, found.until_ms - caller.node.clock.now_ms())
+    return {**_SECRET.encode(found.value), "expires_in_ms": left}
 
 
 def _logged_in(_caller: Any, arguments: dict[str, Any]) -> Body:

@@ -31,6 +31,8 @@ from keystead.services.kms import KMSService
 _LOG: Final = logging.getLogger("keystead.server")
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 SWEEP_SECONDS: Final = 0.5
+CHANGES_SECONDS: Final = 0.05
+_STREAMED: Final = (b"/api/v1/openapi.json", b"/api/v1/changes")
 
 
 class Worker:
@@ -74,7 +76,7 @@ class Worker:
 
     def is_streamed(self, target: bytes) -> bool:
         """Whether a target below the API's prefix is for the ASGI application."""
-        return target.startswith(b"/api/v1/openapi.json")
+        return target.startswith(_STREAMED)
 
     def binding_of(self, certificate: bytes) -> str:
         """What a token is bound to that was given for a client certificate, from its DER."""
@@ -87,6 +89,13 @@ class Worker:
             trace = trace.tb_next
         where = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
         _LOG.error("request %s failed: %s at %s", request_id, type(error).__name__, where)
+
+    async def changes_after(self, number: int, seconds: float) -> int:
+        """The number of changes: at once where it is another one, else when it is, or after so many seconds."""
+        changes, end = self.owner.node.store.changes, self.monotonic() + seconds
+        while changes() == number and self.monotonic() < end and not self.draining:
+            await asyncio.sleep(CHANGES_SECONDS)
+        return changes()
 
     def gauges(self) -> dict[str, tuple[str, float]]:
         """Figures of now."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from keystead.clock import Clock
-from keystead.node.settings import Settings
-from keystead.seal.credential import Credential
 from keystead.services.kms import KMSService
 from keystead.services.secrets_manager import SecretsManager
-from keystead.services.session_face import record_configuration
 
 if TYPE_CHECKING:
     from keystead.access.token_text import AccessToken
@@ -28,7 +24,7 @@ class Connection:
     def __init__(self, kms: KMSService, cache_ttl: float | timedelta | str = 300) -> None:
         self.kms = kms
         self._cache_ttl = cache_ttl
-        self.secrets = SecretsManager(kms, cache_ttl)
+        self.secrets: SecretsManager = kms._secrets_manager(cache_ttl)
 
     def config_loader(
         self,
@@ -41,9 +37,7 @@ class Connection:
         """A loader whose loading is recorded here; `load(connection.secrets)` fills it."""
         from keystead.services.config_loader import ConfigLoader  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
-        def record(summary: Mapping[str, str | int]) -> None:
-            record_configuration(self.kms, summary)
-
+        record = self.secrets._record_configuration
         return ConfigLoader(schema, env=env, env_file=env_file, overrides=overrides, _record=record)
 
     def config(self, schema: type[T], **sources: Any) -> T:
@@ -70,7 +64,7 @@ class Connection:
         Raises:
             AuthenticationFailed, UsageError.
         """
-        return Connection(self.kms.as_token(token, source=source, binding=binding), self._cache_ttl)
+        return type(self)(self.kms.as_token(token, source=source, binding=binding), self._cache_ttl)
 
     def close(self) -> None:
         """Close the services and the store. Closing again changes nothing."""
@@ -83,29 +77,3 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def connect(
-    url: str | Path | None = None,
-    *,
-    master_key: str | Credential | None = None,
-    principal: str | None = None,
-    cache_ttl: float | timedelta | str = 300,
-    settings: Settings | None = None,
-    clock: Clock | None = None,
-    prompt: Callable[[], str] | None = None,
-    accept_rollback: bool = False,
-) -> Connection:
-    """Open a store; arguments and errors as for `KMSService` and its `initialize`."""
-    kms = KMSService(
-        url,
-        master_key=master_key,
-        principal=principal,
-        settings=settings,
-        clock=clock,
-        prompt=prompt,
-        accept_rollback=accept_rollback,
-    )
-    connection = Connection(kms, cache_ttl)
-    kms.initialize()
-    return connection

@@ -74,10 +74,10 @@ def import_values(
     kms: KMSService, values: dict[str, str], refused: dict[str, str], conflicts: Conflicts
 ) -> ImportReport:
     """Store the values as secrets of the same names; recorded."""
-    report = import_environment(kms, values, list(values), None, conflicts)
+    report = import_environment(kms._import_target(), values, list(values), None, conflicts)
     report.failed.update(refused)
     figures = {"imported": len(report.imported), "present": len(report.present), "failed": len(report.failed)}
-    kms.node.record(kms._session, "secrets_imported", "secrets", **figures)
+    kms._import_target().tell("secrets_imported", **figures)
     return report
 
 

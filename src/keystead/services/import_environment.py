@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from keystead.errors import CallerError, DataError, KeysteadError, SecretNotFound, UsageError, VersionConflict
 from keystead.secrets.names import Reference, check_name, check_names, environment_name
 from keystead.secrets.read import Found
+from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Put, Value
 from keystead.services.kms import KMSService
 
@@ -41,8 +42,45 @@ def _variable_of(name: str) -> str:
         return name
 
 
+class Target(Protocol):
+    """Where an environment is imported into."""
+
+    def read(self, names: list[str]) -> Mapping[str, SecretValue | KeysteadError]:
+        """What is held under each name, or the error that reading it gives."""
+
+    def tell(self, event: str, **figures: int) -> None:
+        """Record what came of it."""
+
+    def store(self, values: dict[str, Value], *, if_absent: bool) -> list[str]:
+        """Store all of them or none; the names of those that were, which with `if_absent` had no secret."""
+
+
+class OnNode:
+    """The store of an open service."""
+
+    def __init__(self, kms: KMSService) -> None:
+        self._kms = kms
+
+    def read(self, names: list[str]) -> Mapping[str, SecretValue | KeysteadError]:
+        """In one query."""
+        found = self._kms.node.reader.get_many(self._kms._session, [Reference(name) for name in names], quiet=True)
+        return {
+            reference.name: answer.value if isinstance(answer, Found) else answer for reference, answer in found.items()
+        }
+
+    def tell(self, event: str, **figures: int) -> None:
+        """In the store's log."""
+        self._kms.node.record(self._kms._session, event, "secrets", **figures)
+
+    def store(self, values: dict[str, Value], *, if_absent: bool) -> list[str]:
+        """In one transaction."""
+        node = self._kms.node
+        put = Put(grace_ms=node.settings.rotation_grace_ms, if_absent=if_absent)
+        return [info.name for info in node.writer.store(self._kms._session, values, put)]
+
+
 def import_environment(
-    kms: KMSService,
+    target: Target,
     variables: Mapping[str, str],
     names: Iterable[str],
     prefix: str | None,
@@ -67,12 +105,12 @@ def import_environment(
         chosen += sorted(name for name in variables if name.startswith(prefix) and not refused_variable(name))
     report = ImportReport()
     given = _given(variables, chosen, report)
-    new = _wanted(kms, given, report, conflicts)
-    _store(kms, new, report, conflicts)
+    new = _wanted(target, given, report, conflicts)
+    _store(target, new, report, conflicts)
     # Another process may have stored a name since it was looked for: whatever it is now, it is said.
     late = {name: given[name] for name in new if name not in report.imported and name not in report.failed}
     if late:
-        _wanted(kms, late, report, conflicts)
+        _wanted(target, late, report, conflicts)
     for name in report.conflicts:
         _LOG.warning("secrets_manager_conflict %s: store and environment differ, the %s wins", name, conflicts)
     return report
@@ -97,25 +135,23 @@ def _given(variables: Mapping[str, str], names: list[str], report: ImportReport)
     return given
 
 
-def _wanted(kms: KMSService, given: dict[str, str], report: ImportReport, conflicts: Conflicts) -> dict[str, Value]:
+def _wanted(target: Target, given: dict[str, str], report: ImportReport, conflicts: Conflicts) -> dict[str, Value]:
     """What is to be stored of the given; the rest is sorted into the report."""
-    held = kms.node.reader.get_many(kms._session, [Reference(name) for name in given], quiet=True)
-    return {
-        name: value
-        for name, value in given.items()
-        if _is_wanted(report, name, value, held[Reference(name)], conflicts)
-    }
+    held = target.read(list(given))
+    return {name: value for name, value in given.items() if _is_wanted(report, name, value, held[name], conflicts)}
 
 
-def _is_wanted(report: ImportReport, name: str, value: str, held: Found | KeysteadError, conflicts: Conflicts) -> bool:
+def _is_wanted(
+    report: ImportReport, name: str, value: str, held: SecretValue | KeysteadError, conflicts: Conflicts
+) -> bool:
     """Whether the environment's value is to be stored; what is not is sorted into the report."""
-    if isinstance(held, Found):
-        if held.value == value:
+    if isinstance(held, SecretValue):
+        if held == value:
             report.present.append(name)
             return False
         report.conflicts.append(name)
         if conflicts == "error":
-            version = held.value.version
+            version = held.version
             raise VersionConflict(
                 f"secret {name} differs between store and environment",
                 expected=0,
@@ -129,19 +165,18 @@ def _is_wanted(report: ImportReport, name: str, value: str, held: Found | Keyste
     return False
 
 
-def _store(kms: KMSService, new: dict[str, Value], report: ImportReport, conflicts: Conflicts) -> None:
-    """All in one transaction; where that is refused, one by one, so that a bad one stops no other."""
+def _store(target: Target, new: dict[str, Value], report: ImportReport, conflicts: Conflicts) -> None:
+    """All at once; where that is refused, one by one, so that a bad one stops no other."""
     if not new:
         return
-    node, session = kms.node, kms._session
-    put = Put(grace_ms=node.settings.rotation_grace_ms, if_absent=conflicts == "store")
+    if_absent = conflicts == "store"
     try:
-        report.imported += [info.name for info in node.writer.store(session, new, put)]
+        report.imported += target.store(new, if_absent=if_absent)
         return
     except (CallerError, DataError):
         pass
     for name, value in new.items():
         try:
-            report.imported += [info.name for info in node.writer.store(session, {name: value}, put)]
+            report.imported += target.store({name: value}, if_absent=if_absent)
         except (CallerError, DataError) as error:
             report.failed[name] = error.message

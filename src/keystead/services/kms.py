@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from keystead.access.session import Session
     from keystead.access.token_text import AccessToken
     from keystead.node.backup import BackupReport
+    from keystead.services.import_environment import Target
     from keystead.services.named_keys import NamedKeyOperations
+    from keystead.services.secrets_manager import SecretsManager
 
 
 class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperations):
@@ -86,12 +89,12 @@ class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperation
         from keystead.access.words import source_text  # noqa: PLC0415 - the same
 
         text, node = token.reveal() if isinstance(token, AccessToken) else token, self._node
-        service = self.acting(node, node.identities.open_session(self._session, text, source_text(source), binding))
+        service = self._acting(node, node.identities.open_session(self._session, text, source_text(source), binding))
         service._how = self._how
         return service
 
     @classmethod
-    def acting(cls, node: Node, session: Session) -> Self:
+    def _acting(cls, node: Node, session: Session) -> Self:
         """A service on an open node for a session that was opened there; closing it ends that session."""
         service = cls()
         service._owns_node = False
@@ -129,6 +132,16 @@ class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperation
         from keystead.services.named_keys import NamedKeyOperations  # noqa: PLC0415 - most processes use none
 
         return NamedKeyOperations(self)
+
+    def _secrets_manager(self, cache_ttl: float | timedelta | str) -> SecretsManager:
+        from keystead.services.secrets_manager import SecretsManager  # noqa: PLC0415 - which knows this service
+
+        return SecretsManager(self, cache_ttl)
+
+    def _import_target(self) -> Target:
+        from keystead.services.import_environment import OnNode  # noqa: PLC0415 - which knows this service
+
+        return OnNode(self)
 
     @property
     def notices(self) -> list[str]:

@@ -48,7 +48,7 @@ class SecretsManager:
         self._environment: Mapping[str, str] | None = None
         self._report = ImportReport()
         self._fallbacks: dict[str, str] = {}
-        self._hot: dict[str, tuple[SecretValue, float, UseCounter]] = {}
+        self._hot: dict[str, tuple[SecretValue, float, UseCounter, int | None]] = {}
         self._watching: object = None
         self._monotonic: Callable[[], float] = lambda: 0.0
 
@@ -77,11 +77,10 @@ class SecretsManager:
         self._environment = env
         variables = environment() if env is None else env
         wanted = node.settings.import_names if names is None else names
-        self._report = import_environment(self.kms, variables, wanted, prefix, conflicts)
-        node.record(
-            self.kms._session,
+        target = self.kms._import_target()
+        self._report = import_environment(target, variables, wanted, prefix, conflicts)
+        target.tell(
             "secrets_manager_initialized",
-            "secrets",
             imported=len(self._report.imported),
             failed=len(self._report.failed),
             conflicts=len(self._report.conflicts),
@@ -120,7 +119,7 @@ class SecretsManager:
             return hot[0]
         reference = choose(name, version, label)
         try:
-            return self._read(reference)
+            return self._find(reference).value
         except SecretNotFound as error:
             if error.refused:
                 raise
@@ -131,18 +130,18 @@ class SecretsManager:
                 raise
             return default
 
-    def _try_get_secret(self, name: str) -> SecretValue | WouldWait:
+    def _try_find(self, name: str) -> Found | WouldWait:
         """What `keystead.aio` asks first: the value, where nothing need be checked or waited for."""
         hot = self._hot.get(name)
         if hot is None or not hot[2].open or self._monotonic() >= hot[1]:
             return WOULD_WAIT
         hot[2].use()
-        return hot[0]
+        return Found(hot[0], hot[3])
 
-    def _read(self, reference: Reference) -> SecretValue:
+    def _find(self, reference: Reference) -> Found:
         node, session = self._watch(), self.kms._session
         if session.authentication.limited:  # the cache is a second entry to the gate, and each takes a use
-            return node.reader.get(session, reference.name, reference.version, reference.label).value
+            return node.reader.get(session, reference.name, reference.version, reference.label)
         known = self._admitted(node, reference.name)
         key: Key = (reference.name, reference.version, reference.label)
         kept = node.cache.get(key)
@@ -166,12 +165,12 @@ class SecretsManager:
             and not is_expired(kept.found.until_ms, node.clock.now_ms())
         )
 
-    def _hit(self, key: Key, kept: Entry, known: Known) -> SecretValue:
+    def _hit(self, key: Key, kept: Entry, known: Known) -> Found:
         node, session = self._watch(), self.kms._session
         counter = node.counts.use("cache_hit", f"secret/{key[0]}", session.id, str(session.principal))
         if key[1] is None and key[2] is None and len(kept.found.value) <= HOT_LENGTH:
             self._heat(key[0], kept, counter, known)
-        return kept.found.value
+        return kept.found
 
     def _heat(self, name: str, kept: Entry, counter: UseCounter, known: Known) -> None:
         """Serve the name without any check for the rest of the period, if nothing changed meanwhile."""
@@ -182,19 +181,19 @@ class SecretsManager:
             until = min(until, now + (kept.found.until_ms - node.clock.now_ms()) / 1000)
         if len(self._hot) >= HOT_NAMES:
             self._hot.clear()
-        hot = (kept.found.value, until, counter)
+        hot = (kept.found.value, until, counter, kept.found.until_ms)
         node.cache.if_unchanged(known.token, lambda: self._hot.__setitem__(name, hot))
 
-    def _miss(self, key: Key, stale: Entry | None) -> SecretValue:
+    def _miss(self, key: Key, stale: Entry | None) -> Found:
         node = self._watch()
         self._missed(key[0])
         token, generation, now = node.cache.token, node.generation, self._monotonic()
         try:
             found = node.reader.get(self.kms._session, *key)
         except (StoreBusy, StoreUnavailable) as error:
-            return self._serve_stale(key, stale, error).value
+            return self._serve_stale(key, stale, error)
         node.cache.put(key, Entry(found, generation, now), token)
-        return found.value
+        return found
 
     def _missed(self, *names: str) -> None:
         """Count what the cache could not answer; what is then read has a record of its own."""
@@ -256,7 +255,7 @@ class SecretsManager:
             key: Key = (reference.name, reference.version, reference.label)
             kept = node.cache.get(key)
             if kept is not None and self._may_serve(kept, node):
-                values[text] = self._hit(key, kept, known)
+                values[text] = self._hit(key, kept, known).value
             else:
                 unread.append(reference)
         answers = self._read_many(unread, missing) if unread else {}

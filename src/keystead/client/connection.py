@@ -1,0 +1,43 @@
+"""Which server, and who asks: a url, an access token, certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from keystead.access.token_text import AccessToken
+from keystead.client.kms import RemoteKMS
+from keystead.client.transport import Certificates, Transport
+from keystead.errors import FileUnavailable
+
+TOKEN: str = "KEYSTEAD_TOKEN"
+TOKEN_FILE: str = "KEYSTEAD_TOKEN_FILE"
+
+
+def token_in(variables: Mapping[str, str]) -> str | None:
+    """The access token that an environment gives, by itself or in a file.
+
+    Raises:
+        FileUnavailable: the file cannot be read.
+    """
+    text = variables.get(TOKEN, "").strip()
+    named = variables.get(TOKEN_FILE, "")
+    if text or not named:
+        return text or None
+    try:
+        return Path(named).read_text("ascii").strip() or None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it holds no access token"
+    raise FileUnavailable(f"cannot read the access token in {named}", why=why, hint=f"check {TOKEN_FILE}")
+
+
+def on_server(
+    url: str, *, token: str | AccessToken | None, certificates: Certificates | None, variables: Mapping[str, str]
+) -> RemoteKMS:
+    """The service of a server, for whoever shows the token, or that of the environment; not asked yet.
+
+    Raises:
+        UsageError, FileUnavailable.
+    """
+    text = token.reveal() if isinstance(token, AccessToken) else token
+    return RemoteKMS(Transport(url, certificates=certificates or Certificates()), text or token_in(variables))
