@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ from keystead.errors import AuthenticationFailed
 
 if TYPE_CHECKING:
     from keystead.cli.kept_token import Kept, KeptToken
+    from keystead.client.kms import RemoteKMS
     from keystead.node.settings import Settings
     from keystead.services.connection import Connection
     from keystead.services.kms import KMSService
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PAGE: Final = 1000
+_IN_A_FILE: Final = str.maketrans({":": "_", "[": "", "]": ""})
 _ONLY_WHEN_ASKED = "the key was found in"
 
 
@@ -38,11 +40,11 @@ class Context:
 
     @contextmanager
     def kms(self, *, accept_rollback: bool = False) -> Iterator[KMSService]:
-        """The store's KMSService, open for this block: of who logged in, else of the owner."""
+        """The KMSService of the store or server, open for this block: of who logged in, else of the store's owner."""
         with self.owner(accept_rollback=accept_rollback) as service:
             kept = self._shown(service)
             if kept is None:
-                yield service
+                yield service.initialize()
                 return
             with self.as_kept(service, kept) as acting:
                 self.acting = acting.principal
@@ -50,17 +52,40 @@ class Context:
 
     @contextmanager
     def owner(self, *, accept_rollback: bool = False, serving: bool = False) -> Iterator[KMSService]:
-        """The same of the owner, whoever logged in; `serving` for others, with a record of each use."""
-        from keystead.services.kms import KMSService
+        """The same of the owner, whoever logged in; of a server, whose owner is not here, of nobody yet.
+
+        `serving` is for others, with a record of each use.
+        """
+        from keystead.opening import server_url
 
         self.log()
+        if server_url(self.store) is not None:
+            with closing(self._at_server()) as service:
+                yield service
+            return
+        from keystead.services.kms import KMSService
+
         settings = self._serving_settings() if serving else None
-        service = KMSService(
+        with KMSService(
             self.store, prompt=entry.passphrase_prompt(), accept_rollback=accept_rollback, settings=settings
-        )
-        with service:
+        ) as service:
             self._tell(service.notices)
             yield service
+
+    def _at_server(self, certificate: str = "", key: str = "") -> RemoteKMS:
+        from pathlib import Path
+
+        from keystead.client.connection import AUTHORITIES
+        from keystead.client.kms import RemoteKMS
+        from keystead.client.transport import Certificates, Transport
+        from keystead.node.settings import environment
+        from keystead.opening import server_url
+
+        named = environment().get(AUTHORITIES)
+        files = Certificates(
+            Path(named) if named else None, Path(certificate) if certificate else None, Path(key) if key else None
+        )
+        return RemoteKMS(Transport(server_url(self.store) or "", certificates=files), None)
 
     def _serving_settings(self) -> Settings:
         from pathlib import Path
@@ -83,8 +108,12 @@ class Context:
             AuthenticationFailed. Of a token that is bound to a certificate also UsageError, FileUnavailable and
                 MasterKeyInvalid, as `certificate.client` does.
         """
+        from keystead.client.kms import RemoteKMS
+
         binding = ""
-        if kept.certificate:
+        if isinstance(service, RemoteKMS):
+            service = self._at_server(kept.certificate, kept.key)
+        elif kept.certificate:
             from keystead.cli.certificate import client
 
             binding = client(kept.certificate, kept.key).binding
@@ -101,15 +130,19 @@ class Context:
     @staticmethod
     def given_token() -> str | None:
         """The access token in the environment, which goes before one that is kept."""
+        from keystead.client.connection import token_in
         from keystead.node.settings import environment
 
-        return environment().get("KEYSTEAD_TOKEN", "").strip() or None
+        return token_in(environment())
 
     @staticmethod
     def kept(service: KMSService) -> KeptToken:
         """Where the access token for this store is kept."""
         from keystead.cli.kept_token import KeptToken
+        from keystead.client.kms import RemoteKMS
 
+        if isinstance(service, RemoteKMS):
+            return KeptToken(service.url.partition("://")[2].translate(_IN_A_FILE))
         return KeptToken(service.node.root.store_id.hex())
 
     @contextmanager

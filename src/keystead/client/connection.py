@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from keystead.access.token_text import AccessToken
 from keystead.client.kms import RemoteKMS
 from keystead.client.transport import Certificates, Transport
 from keystead.errors import FileUnavailable
 
-TOKEN: str = "KEYSTEAD_TOKEN"
-TOKEN_FILE: str = "KEYSTEAD_TOKEN_FILE"
+TOKEN: Final = "KEYSTEAD_TOKEN"
+TOKEN_FILE: Final = "KEYSTEAD_TOKEN_FILE"
+AUTHORITIES: Final = "KEYSTEAD_TLS_AUTHORITIES"
+"""The variable that names a file of those who vouch for the server, in the place of the system's."""
 
 
 def token_in(variables: Mapping[str, str]) -> str | None:
@@ -40,4 +43,6 @@ def on_server(
         UsageError, FileUnavailable.
     """
     text = token.reveal() if isinstance(token, AccessToken) else token
-    return RemoteKMS(Transport(url, certificates=certificates or Certificates()), text or token_in(variables))
+    if certificates is None:
+        certificates = Certificates(Path(variables[AUTHORITIES]) if variables.get(AUTHORITIES) else None)
+    return RemoteKMS(Transport(url, certificates=certificates), text or token_in(variables))
