@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from keystead.cli.context import Context, pass_context
+from keystead.cli.context import Context, global_options, pass_context
+from keystead.errors import MissingExtra
 
 if TYPE_CHECKING:
+    import socket
+
     from keystead.server.settings import ServerSettings
 
 
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--tls-certificate", metavar="FILE", help="The server's certificate, PEM.")
 @click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
 @click.option("--tls-client-authorities", metavar="FILE", help="Whose client certificates are asked for, PEM.")
+@global_options
 @pass_context
 def serve(context: Context, /, **flags: Any) -> None:
     """Answer requests over HTTP until SIGTERM or Ctrl-C.
@@ -26,21 +32,74 @@ def serve(context: Context, /, **flags: Any) -> None:
     Settings come from these options, from KEYSTEAD_SERVER_PORT and the like, and from the table [server] of
     keystead.toml, in this order; `keystead config explain` says where each came from.
     """
-    import asyncio
-
+    require_server()
     from keystead.cli.server_settings import configuration_for
-    from keystead.server.listening import listen
-    from keystead.server.worker import Worker
 
     with context.owner(serving=True) as owner:
+        # What cannot be opened is told here, and not by every worker.
         settings = configuration_for(owner.node.location, flags).settings
-        sockets = listen(settings)
-        worker = Worker(owner, settings)
-        asyncio.run(worker.serve(sockets, lambda: context.say(f"keystead answers at {url_of(settings, sockets[0])}")))
+    run_server(context, settings)
 
 
-def url_of(settings: ServerSettings, socket: Any) -> str:
+def require_server() -> None:
+    """Nothing, where the packages are installed that the server needs.
+
+    Raises:
+        MissingExtra.
+    """
+    try:
+        import httptools  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(
+            f"the server needs the package {error.name}", hint="pip install 'keystead[server]'"
+        ) from None
+
+
+def run_server(context: Context, settings: ServerSettings, ready: Callable[[str], None] | None = None) -> None:
+    """Start the workers and keep them alive until a signal says stop; `ready` is told where they answer."""
+    import asyncio
+
+    from keystead.clock import SystemClock
+    from keystead.node.settings import environment
+    from keystead.server.listening import inherited, listen
+    from keystead.server.notify import notify
+    from keystead.server.supervisor import LISTEN_FDS, Supervisor, take_over
+    from keystead.server.worker import Worker
+
+    given = environment().get(LISTEN_FDS)
+    sockets = inherited(given) if given else listen(settings)
+    url = url_of(settings, sockets[0])
+
+    def work(answers: Callable[[], None], is_heir: Callable[[], bool]) -> None:
+        def orphaned() -> None:
+            if is_heir():
+                take_over(sys.argv[1:], sockets)
+
+        with context.owner(serving=True) as owner:
+            asyncio.run(Worker(owner, settings).serve(sockets, answers, orphaned))
+
+    def told() -> None:
+        notify("READY=1")
+        if ready is None:
+            context.say(f"keystead answers at {url}")
+        else:
+            ready(url)
+
+    code = Supervisor(
+        settings.workers,
+        work,
+        drain_seconds=settings.drain_ms / 1000,
+        ready=told,
+        monotonic=SystemClock().monotonic,
+    ).run()
+    if code:
+        sys.exit(code)
+
+
+def url_of(settings: ServerSettings, listener: socket.socket) -> str:
     """Where a server is reached."""
-    host, port = socket.getsockname()[:2]
+    host, port = listener.getsockname()[:2]
     scheme = "https" if settings.is_tls else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -12,6 +12,17 @@ from keystead.server.settings import ServerSettings
 BACKLOG = 2048
 
 
+def inherited(numbers: str) -> list[socket.socket]:
+    """The sockets of these descriptors, which another process listens on and gave to this one."""
+    found = []
+    for number in numbers.split(","):
+        listener = socket.socket(fileno=int(number))
+        listener.setblocking(False)
+        os.set_inheritable(listener.fileno(), False)
+        found.append(listener)
+    return found
+
+
 def listen(settings: ServerSettings) -> list[socket.socket]:
     """Listen where the settings say.
 

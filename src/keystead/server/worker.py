@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import re
+import signal
 import socket
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from uvicorn.server import Server
@@ -108,8 +113,16 @@ class Worker:
 
     # Running
 
-    async def serve(self, sockets: list[socket.socket], ready: Any = None) -> None:
-        """Answer until a signal says stop; what is under way then is answered within the drain time."""
+    async def serve(
+        self,
+        sockets: list[socket.socket],
+        ready: Callable[[], None] | None = None,
+        orphaned: Callable[[], None] | None = None,
+    ) -> None:
+        """Answer until a signal says stop; what is under way then is answered within the drain time.
+
+        `ready` is called once requests are answered, `orphaned` if the parent process ends before this one.
+        """
         loop = asyncio.get_running_loop()
         node = self.owner.node
         waits = node.settings.audit_fsync == "group"
@@ -134,7 +147,11 @@ class Worker:
         if self._certificates is not None:
             config.ssl = self._certificates.context
         self._server = _Server(config, self, ready)
-        watching = asyncio.create_task(self._watch())
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+        watching = asyncio.create_task(self._watch(orphaned))
         try:
             await self._server.serve(sockets=sockets)
         finally:
@@ -143,11 +160,25 @@ class Worker:
             self.flushing.shutdown(wait=True)
             self.callers.close()
 
-    async def _watch(self) -> None:
-        """Close what is late, and look whether the certificates are still the ones that are served."""
+    def stop(self) -> None:
+        """Take no more connections, answer what is under way, and end."""
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def _reload(self) -> None:
+        if self._certificates is not None:
+            self._certificates.reload()
+
+    async def _watch(self, orphaned: Callable[[], None] | None) -> None:
+        """Close what is late, reload certificates that changed, and see whether the parent lives."""
+        parent = os.getppid()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = self.monotonic()
+            if orphaned is not None and os.getppid() != parent:
+                orphaned()
+                self.stop()
+                orphaned = None
             if self._server is not None:
                 for connection in list(self._server.server_state.connections):
                     if isinstance(connection, ApiProtocol) and connection.is_late(now):
@@ -159,10 +190,15 @@ class Worker:
 class _Server(Server):
     """uvicorn's server, which tells when it listens and when it is to stop."""
 
-    def __init__(self, config: uvicorn.Config, worker: Worker, ready: Any) -> None:
+    def __init__(self, config: uvicorn.Config, worker: Worker, ready: Callable[[], None] | None) -> None:
         super().__init__(config)
         self._worker = worker
         self._ready = ready
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """The worker hears the signals itself: it has more to do at its end than to end."""
+        yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
