@@ -163,7 +163,15 @@ def test_health_and_metrics_need_no_token_and_name_nothing(server: Server) -> No
 
 def test_curl_uses_it(server: Server) -> None:
     body = json.dumps({"value": "by curl"})
-    command = ["curl", "-sS", "-f", "-H", f"Authorization: Bearer {server.token}", "-H", "Content-Type: application/json"]
+    command = [
+        "curl",
+        "-sS",
+        "-f",
+        "-H",
+        f"Authorization: Bearer {server.token}",
+        "-H",
+        "Content-Type: application/json",
+    ]
     url = f"{server.url}/api/v1/secrets/by/curl"
     subprocess.run([*command, "-X", "PUT", "-d", body, url], check=True, capture_output=True)
     got = subprocess.run([*command, url], check=True, capture_output=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
@@ -87,6 +87,7 @@ class RemoteKMS(KMSService):
         self._token = token
         self._who: WhoAmI | None = None
         self._closed = False
+        self._on_change: list[Callable[[], None]] = []
         self._opening = threading.Lock()
         self._owns_node = True
         self.slots = _SLOTS(self)
@@ -109,7 +110,16 @@ class RemoteKMS(KMSService):
         """What an operation gives; see `Transport.call`."""
         if self._closed:
             raise SessionEnded("the connection was closed", hint="connect again")
-        return self._transport.call(endpoint, arguments, self._token)
+        try:
+            return self._transport.call(endpoint, arguments, self._token)
+        finally:
+            if endpoint.operation.changes:
+                for forget in self._on_change:
+                    forget()
+
+    def on_own_change(self, forget: Callable[[], None]) -> None:
+        """Call back whenever something was, or may have been, changed by this service."""
+        self._on_change.append(forget)
 
     @property
     def url(self) -> str:

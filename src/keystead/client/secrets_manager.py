@@ -57,6 +57,8 @@ class RemoteSecretsManager(SecretsManager):
         self._unreachable_since: float | None = None
         self._figures = {"hits": 0, "misses": 0, "stale_served": 0}
         self._asking = threading.Lock()
+        self._epoch = 0
+        kms.on_own_change(self.clear_cache)
 
     # Reading
 
@@ -91,10 +93,10 @@ class RemoteSecretsManager(SecretsManager):
             self._figures["stale_served" if stale else "hits"] += 1
             return kept.value
         self._figures["misses"] += 1
-        changes = self._changes
+        epoch = self._epoch
         value, left_ms = self._remote.read_secret(reference)
         until = now + self._seconds if left_ms is None else min(now + self._seconds, now + left_ms / 1000)
-        if changes is not None and changes == self._changes and until > now:
+        if self._changes is not None and epoch == self._epoch and until > now:
             if len(self._kept) >= MOST:
                 self._kept.clear()
             self._kept[reference] = _Kept(value, now, until)
@@ -115,7 +117,7 @@ class RemoteSecretsManager(SecretsManager):
             else:
                 self._unreachable_since = None
                 if changes != self._changes:
-                    self._kept.clear()
+                    self.clear_cache()
                     self._changes = changes
             self._asked_at = self._now()
 
@@ -164,6 +166,7 @@ class RemoteSecretsManager(SecretsManager):
 
     def clear_cache(self) -> None:
         """Forget every value that is kept here; the next read asks the server."""
+        self._epoch += 1
         self._kept.clear()
 
     # The rest
