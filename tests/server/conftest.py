@@ -83,7 +83,7 @@ class Server:
     def workers(self) -> list[int]:
         """The processes that answer."""
         assert self.process is not None
-        listing = subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True)
+        listing = subprocess.run(["pgrep", "-P", str(self.process.pid)], check=False, capture_output=True, text=True)
         return [int(pid) for pid in listing.stdout.split()]
 
     def connect(self, token: str | None = None, **options: Any) -> Connection:

@@ -7,7 +7,6 @@ import json
 import subprocess
 
 import pytest
-
 from tests.server.conftest import Server
 
 PLAIN = base64.b64encode(b"hello").decode()

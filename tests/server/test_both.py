@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.server.conftest import ADMINISTRATOR, Server
 
 import keystead
 from keystead import aio
@@ -35,7 +36,6 @@ from keystead.errors import (
 from keystead.server.routes import FACES
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
-from tests.server.conftest import ADMINISTRATOR, Server
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +271,7 @@ def test_each_method_has_the_signature_of_the_services(server: Server) -> None:
 def test_what_works_only_where_the_store_is_says_so(server: Server, tmp_path: Path) -> None:
     with server.connect() as connection:
         for call in (
-            lambda: connection.kms.rekey(),
+            connection.kms.rekey,
             lambda: connection.kms.restore(tmp_path / "x", passphrase="x"),
             lambda: connection.kms.slots.remove("x"),
             lambda: connection.kms.node,

@@ -99,9 +99,18 @@ class ApiProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._turn_away(answers.MALFORMED)
+            # No other protocol is spoken here: the request was answered, or is being, and is the last one.
+            self._end()
         except httptools.HttpParserError:
             self._turn_away(answers.MALFORMED)
+
+    def _end(self) -> None:
+        """The answer that is under way is the last one of this connection."""
+        self._ending = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        elif not self._busy:
+            self.transport.close()
 
     def _turn_away(self, refusal: Refusal) -> None:
         """The last answer of this connection."""
