@@ -22,7 +22,7 @@ LISTEN_FDS: Final = "KEYSTEAD_LISTEN_FDS"
 _HEARD: Final = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _LONGEST_PAUSE: Final = 30.0
 _FIRST_PAUSE: Final = 0.1
-_HEALTHY_SECONDS: Final = 5.0
+_HEALTHY_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 5.0
 
 
