@@ -37,12 +37,13 @@ from keystead.keys.named.portable import ExportedKey
 from keystead.keys.named.results import BatchItem, GeneratedKey, Mac, SharedSecret, Signature
 from keystead.node.backup import BackupReport
 from keystead.node.settings import Settings
+from keystead.opening import connect
 from keystead.seal.slots import SlotInfo
 from keystead.secrets.model import SecretInfo, VersionInfo
 from keystead.secrets.value import SecretValue
 from keystead.services.audit_operations import AuditOperations
 from keystead.services.config_loader import ConfigLoader
-from keystead.services.connection import Connection, connect
+from keystead.services.connection import Connection
 from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.import_environment import ImportReport
 from keystead.services.key_operations import SessionInfo, SlotOperations
@@ -292,7 +293,7 @@ def constants() -> dict[str, set[str]]:
 
 def test_every_environment_variable_is_listed() -> None:
     told = [row[0].strip("`") for row in rows(section(NAME, "Environment variables"))]
-    pattern = re.compile(r"(?:KMS|KEYSTEAD)(?:_[A-Z]+)+|LOG_LEVEL|NO_COLOR|TERM")
+    pattern = re.compile(r"(?:KMS|KEYSTEAD)(?:_[A-Z]+)+|LOG_LEVEL|NO_COLOR|TERM|NOTIFY_SOCKET")
     # The beginnings of names that are never imported are no variables.
     prefixes = {"services/import_environment.py"}
     real = [text for text, places in constants().items() if pattern.fullmatch(text) and places - prefixes]

@@ -76,7 +76,7 @@ class Endpoint:
                     raise UsageError(f"{member} is missing", hint="see the API reference for this operation")
             else:
                 found[attribute] = value
-        self._refuse_unknown(body, known)
+        self._refuse_unknown(set(body) - known)
         if self.is_batch:
             found["items"] = self._items(found["operation"], found["items"])
         return found
@@ -100,7 +100,7 @@ class Endpoint:
                 found[attribute] = shape.read_text(member, texts.pop(member))
             elif required:
                 raise UsageError(f"{member} is missing in the query")
-        self._refuse_unknown(texts, set())
+        self._refuse_unknown(set(texts))
         return found
 
     def body(self, result: Any, arguments: Mapping[str, Any]) -> Body | None:
@@ -120,12 +120,14 @@ class Endpoint:
     def _is_object(self) -> bool:
         return isinstance(self.result, Structure) or self.operation.result == "value"
 
-    def _refuse_unknown(self, body: Mapping[str, Any], known: set[str]) -> None:
-        unknown = sorted(set(body) - known)
+    def _refuse_unknown(self, unknown: set[str]) -> None:
         if unknown:
-            # A name may be a value that slipped; it is not repeated unless it is plain.
-            shown = unknown[0] if unknown[0].isidentifier() and len(unknown[0]) <= 40 else "a member"
-            raise UsageError(f"{shown} is not known here", hint="see the API reference for this operation")
+            # Which it is, is not repeated: a value may have slipped into the place of a name.
+            known = sorted(name for member in self.given for name in member.shape.names(member.name))
+            raise UsageError(
+                "something was given under a name that is not known here",
+                hint=f"known are {', '.join(known)}" if known else "this operation takes nothing",
+            )
 
     # Batches
 

@@ -36,13 +36,11 @@ def audit() -> None:
 @pass_context
 def tail(context: Context, lines: int, follow: bool, jsonl: bool) -> None:
     """Print the last records of the log, oldest first. No master key is needed, and nothing is verified."""
-    from keystead.services.audit_operations import follow_log, read_log
-
     if context.json and not (follow or jsonl):
-        output.document("audit-tail/1", records=[_fields(item) for item in read_log(context.store, lines)])
+        output.document("audit-tail/1", records=[_fields(item) for item in context.log_entries(lines)])
         return
     as_json = jsonl or context.json
-    for item in follow_log(context.store, lines) if follow else read_log(context.store, lines):
+    for item in context.following_log(lines) if follow else context.log_entries(lines):
         click.echo(json.dumps(_fields(item)) if as_json else _line(item))
 
 
@@ -81,7 +79,8 @@ def verify(context: Context, without_key: bool, public_key: str | None) -> None:
         report = verify_without_keys(context.store, public_key=_public_key(public_key))
     else:
         with context.kms() as kms:
-            report, signer, own = kms.audit.verify(), kms.audit.public_key().hex(), kms.node.journal.chain
+            report, signer = kms.audit.verify(), kms.audit.public_key().hex()
+            own = "" if context.is_at_server else kms.node.journal.chain
     if context.json:
         _document(report, signer)
     else:

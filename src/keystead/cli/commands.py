@@ -41,7 +41,10 @@ HOMES: Final[Mapping[str, str]] = MappingProxyType(
         "user": "accounts:user",
         "role": "accounts:role",
         "auth": "auth_methods:auth",
+        "up": "up:up",
         "serve": "serve:serve",
+        "doctor": "doctor:doctor",
+        "config": "doctor:config",
         "status": "status:status",
         "version": "status:version",
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -14,6 +15,7 @@ from keystead.cli import entry, output
 from keystead.errors import AuthenticationFailed
 
 if TYPE_CHECKING:
+    from keystead.audit.reader import LogEntry
     from keystead.cli.kept_token import Kept, KeptToken
     from keystead.client.kms import RemoteKMS
     from keystead.node.settings import Settings
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PAGE: Final = 1000
-_IN_A_FILE: Final = str.maketrans({":": "_", "[": "", "]": ""})
+_ASKED_FOR: Final = 200
 _ONLY_WHEN_ASKED = "the key was found in"
 
 
@@ -37,6 +39,7 @@ class Context:
     verbose: bool = False
     acting: str = ""
     """Who acts by an access token; "" for the owner."""
+    _pause: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def kms(self, *, accept_rollback: bool = False) -> Iterator[KMSService]:
@@ -138,12 +141,44 @@ class Context:
     @staticmethod
     def kept(service: KMSService) -> KeptToken:
         """Where the access token for this store is kept."""
-        from keystead.cli.kept_token import KeptToken
+        from keystead.cli.kept_token import KeptToken, server_key
         from keystead.client.kms import RemoteKMS
 
         if isinstance(service, RemoteKMS):
-            return KeptToken(service.url.partition("://")[2].translate(_IN_A_FILE))
+            return KeptToken(server_key(service.url))
         return KeptToken(service.node.root.store_id.hex())
+
+    @property
+    def is_at_server(self) -> bool:
+        """Whether commands ask a server, and not a store on this machine."""
+        from keystead.opening import server_url
+
+        return server_url(self.store) is not None
+
+    def log_entries(self, count: int) -> list[LogEntry]:
+        """The last records of the log, oldest first. Of a store here, without its master key."""
+        from keystead.services.audit_operations import read_log
+
+        if not self.is_at_server:
+            return read_log(self.store, count)
+        with self.kms() as kms:
+            return kms.audit.tail(count)
+
+    def following_log(self, count: int) -> Iterator[LogEntry]:
+        """The same, then those that are written from now on. A server is asked for them once a second."""
+        from keystead.services.audit_operations import follow_log
+
+        if not self.is_at_server:
+            yield from follow_log(self.store, count)
+            return
+        seen: dict[str, int] = {}
+        with self.kms() as kms:
+            while True:
+                for item in kms.audit.tail(max(count, _ASKED_FOR)):
+                    if item.index > seen.get(item.chain, -1):
+                        seen[item.chain] = item.index
+                        yield item
+                self._pause.wait(1.0)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:

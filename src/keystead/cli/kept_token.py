@@ -18,6 +18,7 @@ from keystead.errors import FileUnavailable
 _SERVICE: Final = "keystead"
 _IN_KEYRING: Final = b"keyring\n"
 _LIMIT: Final = 16_384
+_IN_A_FILE: Final = str.maketrans({":": "_", "[": "", "]": ""})
 _GOOD_ENOUGH: Final = 1
 """The priority from which the package keyring recommends a backend; those below keep plain files."""
 
@@ -36,6 +37,11 @@ class KeptToken:
     def __init__(self, store_id: str) -> None:
         self._store_id = store_id
         self._path = _state_folder() / f"token-{store_id}"
+
+    @property
+    def place(self) -> str:
+        """The file that says where it is."""
+        return str(self._path)
 
     def read(self) -> Kept | None:
         """The token and what it is bound to; None where nobody logged in.
@@ -93,6 +99,11 @@ class KeptToken:
         except Exception:
             # A keyring raises what its backend does, such as one that is locked; the file serves.
             return False
+
+
+def server_key(url: str) -> str:
+    """What stands for the store in the name of the file, of a server."""
+    return url.partition("://")[2].translate(_IN_A_FILE)
 
 
 def _parsed(text: str | None) -> Kept | None:

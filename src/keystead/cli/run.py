@@ -116,9 +116,7 @@ def _variables(names: list[str], folder: str, before: str) -> dict[str, str]:
 
 
 def _values(kms: KMSService, variables: Mapping[str, str]) -> dict[str, str]:
-    from keystead.services.secrets_manager import SecretsManager
-
-    found = SecretsManager(kms).get_secrets(list(variables))
+    found = kms._secrets_manager(0).get_secrets(list(variables))
     secrets: dict[str, str] = {}
     for name, variable in variables.items():
         value = found[name].reveal()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import socket
 
     from keystead.server.settings import ServerSettings
+
+
+_PACKAGES: Final = ("uvicorn", "httptools", "starlette")
 
 
 @click.command()
@@ -47,14 +50,11 @@ def require_server() -> None:
     Raises:
         MissingExtra.
     """
-    try:
-        import httptools  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(
-            f"the server needs the package {error.name}", hint="pip install 'keystead[server]'"
-        ) from None
+    from importlib.util import find_spec
+
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise MissingExtra(f"the server needs {', '.join(missing)}", hint="pip install 'keystead[server]'")
 
 
 def run_server(context: Context, settings: ServerSettings, ready: Callable[[str], None] | None = None) -> None:

@@ -27,10 +27,8 @@ def list_command(context: Context) -> None:
 
     They are those that the last 10,000 audit records tell of, the last to act first. No master key is needed.
     """
-    from keystead.services.audit_operations import read_log
-
     found: dict[str, dict[str, Any]] = {}
-    for item in reversed(read_log(context.store, _RECORDS)):
+    for item in reversed(context.log_entries(_RECORDS)):
         record = item.record
         if record.session and not record.principal.startswith("system:"):
             known = found.setdefault(

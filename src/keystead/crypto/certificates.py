@@ -260,3 +260,12 @@ def _has_signed(authority: x509.Certificate, crl: x509.CertificateRevocationList
         return usage.crl_sign and crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
     except x509.ExtensionNotFound:
         return False
+
+
+def ends_at(pem: bytes) -> datetime:
+    """Until when the first certificate in a PEM text is valid.
+
+    Raises:
+        ValueError: there is none.
+    """
+    return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc

@@ -37,3 +37,8 @@ class SqliteBackups:
             (reference,),
         )
         return [KnownBackup(*row) for row in rows]
+
+    def newest_ms(self) -> int | None:
+        """When the newest backup was made (ms since the epoch); None where none is known."""
+        newest: int | None = self._connection.execute("SELECT max(created_ms) FROM backups").fetchone()[0]
+        return newest
