@@ -1,6 +1,6 @@
 # Every chore is one word. All of them make what they need; only the first time needs a network.
 .DEFAULT_GOAL := help
-.PHONY: help run test check policy-campaign bench lock clean
+.PHONY: help run test check policy-campaign bench bench-server lock clean
 VENV := .venv
 BENCH_VENV := .venv-bench
 LOCK_VENV := .venv-lock
@@ -37,6 +37,10 @@ policy-campaign: ## the policy engine against its model (ARGS="100000" for fewer
 bench: ## keystead and its peers side by side, written to docs/benchmark.md (ARGS="ciphers" for a part)
 	@requirements/set-up $(BENCH_VENV) requirements/bench.txt
 	@$(WITHOUT_SETTINGS) $(BENCH_VENV)/bin/python -m bench $(ARGS)
+
+bench-server: ## the server beside OpenBao, written to docs/benchmark-server.md (ARGS="plain" for a part)
+	@requirements/set-up $(BENCH_VENV) requirements/bench.txt
+	@$(WITHOUT_SETTINGS) $(BENCH_VENV)/bin/python -m bench.server $(ARGS)
 
 lock: ## renew the lock files from requirements/*.in (asks the package index)
 	@$(PYTHON_FOR_LOCK) -m venv $(LOCK_VENV)
