@@ -59,14 +59,12 @@ def require_server() -> None:
 
 def run_server(context: Context, settings: ServerSettings, ready: Callable[[str], None] | None = None) -> None:
     """Start the workers and keep them alive until a signal says stop; `ready` is told where they answer."""
-    import asyncio
-
     from keystead.clock import SystemClock
     from keystead.node.settings import environment
     from keystead.server.listening import inherited, listen
     from keystead.server.notify import notify
     from keystead.server.supervisor import LISTEN_FDS, Supervisor, take_over
-    from keystead.server.worker import Worker
+    from keystead.server.worker import Worker, run_loop
 
     given = environment().get(LISTEN_FDS)
     sockets = inherited(given) if given else listen(settings)
@@ -78,7 +76,7 @@ def run_server(context: Context, settings: ServerSettings, ready: Callable[[str]
                 take_over(sys.argv[1:], sockets)
 
         with context.owner(serving=True) as owner:
-            asyncio.run(Worker(owner, settings).serve(sockets, answers, orphaned))
+            run_loop(Worker(owner, settings).serve(sockets, answers, orphaned))
 
     def told() -> None:
         notify("READY=1")

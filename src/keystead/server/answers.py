@@ -149,3 +149,15 @@ def head(answer: Answer, request_id: str, *, keep_alive: bool) -> bytes:
         more,
         closing,
     )
+
+
+def plain_head(length: int, request_id: str) -> bytes:
+    """The same of a plain success on a connection that is kept."""
+    return _PLAIN % (length, request_id.encode("ascii"))
+
+
+_PLAIN: Final = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+    + _COMMON
+    + b"\r\n"
+)

@@ -71,14 +71,17 @@ class Dispatch:
         """Whether a target is one that `attempt` may answer."""
         return (method, target) in self._hot
 
-    def attempt(self, request: Request) -> bytes | WouldWait:
-        """The body of a successful answer, or WOULD_WAIT."""
-        known = self._hot.get((request.method, request.target))
+    def caller(self, request: Request) -> Caller | None:
+        """Who asks, if its session is open here."""
         token = token_of(request.authorization)
-        if known is None or token is None:
-            return WOULD_WAIT
-        caller = self._callers.known(self._callers.named(token, request.source, request.binding))
-        if caller is None or not caller.is_ready() or self._rates.principal(caller.name) is not None:
+        if token is None:
+            return None
+        return self._callers.known(self._callers.named(token, request.source, request.binding))
+
+    def attempt(self, request: Request, caller: Caller) -> bytes | WouldWait:
+        """The body of a successful answer to who was found to ask, or WOULD_WAIT."""
+        known = self._hot.get((request.method, request.target))
+        if known is None or not caller.is_ready() or self._rates.principal(caller.name) is not None:
             return WOULD_WAIT
         told = REQUEST_ID.set(request.request_id)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 
 from keystead.errors import AuditUnavailable
 from keystead.node.recorder import Recorder
@@ -26,6 +27,9 @@ class Group:
         self._waits = waits
         self._sends: list[Send] = []
         self._open = False
+        self._flushing = False
+        self._behind: list[Send] = []
+        self._position = 0
 
     def begin(self) -> None:
         """From here on this thread's records belong to the group of this turn."""
@@ -46,11 +50,26 @@ class Group:
             position = self._recorder.release()
         except AuditUnavailable as found:
             error = found
-        if position and self._waits and error is None:
-            waiting = self._loop.run_in_executor(self._executor, self._recorder.wait, position)
-            waiting.add_done_callback(lambda done: _send(sends, done.exception()))
-        else:
+        if not position or not self._waits or error is not None:
             _send(sends, error)
+            return
+        self._behind += sends
+        self._position = position
+        if not self._flushing:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Wait for the disk in a thread; what is written meanwhile waits for the next time."""
+        sends, self._behind, self._flushing = self._behind, [], True
+        waiting = self._loop.run_in_executor(self._executor, self._recorder.wait, self._position)
+        waiting.add_done_callback(partial(self._flushed, sends))
+
+    def _flushed(self, sends: list[Send], done: asyncio.Future[None]) -> None:
+        self._flushing = False
+        # The next flush is under way before these answers are sent.
+        if self._behind:
+            self._flush()
+        _send(sends, asyncio.CancelledError() if done.cancelled() else done.exception())
 
 
 def _send(sends: list[Send], error: BaseException | None) -> None:

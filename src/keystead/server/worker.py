@@ -10,11 +10,11 @@ import re
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from uvicorn.server import Server
@@ -208,3 +208,13 @@ class _Server(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._worker.draining = True
         await super().shutdown(sockets)
+
+
+def run_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run to its end, on the faster event loop where that is installed."""
+    try:
+        import uvloop  # noqa: PLC0415 - an optional dependency
+    except ImportError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
