@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
+from typing import Final
 
 from keystead.errors import AuditUnavailable
 from keystead.node.recorder import Recorder
 
+GATHER_SECONDS: Final = 0.002
 Send = Callable[[AuditUnavailable | None], None]
 
 
@@ -56,19 +58,28 @@ class Group:
         self._behind += sends
         self._position = position
         if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._gather, len(self._behind), self._loop.time() + GATHER_SECONDS)
+
+    def _gather(self, count: int, until: float) -> None:
+        """Wait while each turn brings more, for a moment at most: the disk takes as long for many as for one."""
+        if len(self._behind) > count and self._loop.time() < until:
+            self._loop.call_soon(self._gather, len(self._behind), until)
+        else:
             self._flush()
 
     def _flush(self) -> None:
         """Wait for the disk in a thread; what is written meanwhile waits for the next time."""
-        sends, self._behind, self._flushing = self._behind, [], True
+        sends, self._behind = self._behind, []
         waiting = self._loop.run_in_executor(self._executor, self._recorder.wait, self._position)
         waiting.add_done_callback(partial(self._flushed, sends))
 
     def _flushed(self, sends: list[Send], done: asyncio.Future[None]) -> None:
-        self._flushing = False
         # The next flush is under way before these answers are sent.
         if self._behind:
-            self._flush()
+            self._loop.call_soon(self._gather, len(self._behind), self._loop.time() + GATHER_SECONDS)
+        else:
+            self._flushing = False
         _send(sends, asyncio.CancelledError() if done.cancelled() else done.exception())
 
 

@@ -34,7 +34,6 @@ _KEPT: Final = frozenset(
 _ONCE: Final = frozenset(_KEPT - {b"accept-encoding"})
 _QUEUED: Final = 16
 _METHODS: Final = {name.encode("ascii"): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
-_VERSIONS: Final = frozenset(("1.0", "1.1"))
 
 
 class ApiProtocol(HttpToolsProtocol):
@@ -186,23 +185,20 @@ class ApiProtocol(HttpToolsProtocol):
     def _refused(self) -> Refusal | None:
         """What is wrong with the head of a request, if anything is."""
         seen, version = self._seen, self.parser.get_http_version()
-        length, coding = seen.get(b"content-length", b"0"), seen.get(b"transfer-encoding")
         self._method = _METHODS.get(self.parser.get_method(), "")
-        well_formed = (
-            version in _VERSIONS
-            and (version == "1.0" or b"host" in seen)
-            and self._method != ""
-            and self.url.startswith(b"/")
-            and seen.get(b"expect", b"100-continue").lower() == b"100-continue"
-            and (coding is None or (version == "1.1" and coding.lower() == b"chunked"))
-            and (coding is None or b"content-length" not in seen)
-            and length.isdigit()
-            and len(length) < 16
-        )
-        if not well_formed:
+        known = version == "1.1" and b"host" in seen if version != "1.0" else b"transfer-encoding" not in seen
+        if not known or not self._method or not self.url.startswith(b"/"):
             return answers.MALFORMED
-        if int(length) > self.limits.max_body_bytes:
-            return answers.TOO_LARGE
+        length = seen.get(b"content-length")
+        if length is not None:
+            if not length.isdigit() or len(length) > 15 or b"transfer-encoding" in seen:
+                return answers.MALFORMED
+            if int(length) > self.limits.max_body_bytes:
+                return answers.TOO_LARGE
+        elif seen.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+            return answers.MALFORMED
+        if seen.get(b"expect", b"100-continue").lower() != b"100-continue":
+            return answers.MALFORMED
         return None if self.worker.is_host(seen.get(b"host", b"")) else answers.BAD_HOST
 
     def _hand_over(self) -> None:

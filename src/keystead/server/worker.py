@@ -67,7 +67,7 @@ class Worker:
 
     def new_id(self) -> str:
         """A fresh id for a request."""
-        return f"{self._id}{next(self._ids):08x}"
+        return "%s%08x" % (self._id, next(self._ids))  # noqa: UP031 - the faster of the two
 
     def id_of(self, given: bytes | None) -> str:
         """The id that a request came with, if it has the form of one; else a fresh one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from json import JSONDecoder
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 _MAX_DIGITS: Final = 20
 
@@ -18,8 +18,11 @@ def parse_object(data: bytes) -> dict[str, Any]:
             20 digits, or it is nested too deeply.
     """
     try:
-        value = _DECODER.decode(data.decode("utf-8"))
-    except (ValueError, RecursionError):
+        text = data.decode("utf-8")
+        value, end = _SCAN(text, 0)
+        if end != len(text):
+            value = _DECODER.decode(text)
+    except (ValueError, RecursionError, StopIteration):
         value = None
     # Raised outside the handler: the reader's error holds the text, which may be a token.
     if not isinstance(value, dict):
@@ -54,3 +57,5 @@ def _no_constant(name: str) -> NoReturn:
 _DECODER: Final = JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_decimal, parse_constant=_no_constant
 )
+# What `decode` calls, without its looking for white space around; where there is any, `decode` is asked.
+_SCAN: Final = cast(Any, _DECODER).scan_once
