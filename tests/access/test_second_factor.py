@@ -24,6 +24,7 @@ from keystead.errors import (
     IdentityNotFound,
     IntegrityError,
     LockedOut,
+    SessionEnded,
     UsageError,
 )
 from keystead.seal.root import identity_mac_key
@@ -119,7 +120,7 @@ def test_a_wrong_password_uses_no_code_up(store: Connection, clock: ManualClock)
 
 
 @pytest.mark.parametrize("spelled", ["{}{}", " {}{}", "{}{} ", "{} {}"])
-def test_cve_2025_6014_a_code_is_good_once_in_whatever_spelling(
+def test_cve_2025_6014_and_55000_a_code_is_good_once_in_whatever_spelling(
     store: Connection, opened: Open, clock: ManualClock, spelled: str
 ) -> None:
     """Row 24: also in another process, after a restart, and for as long as its window lasts."""
@@ -181,7 +182,9 @@ def test_of_two_processes_with_one_code_exactly_one_logs_in(path: Path) -> None:
         assert sorted(one.communicate(code, timeout=60)[0] for one in both) == ["in\n", "out\n"]
 
 
-def test_cve_2025_6015_wrong_codes_and_wrong_passwords_lock_together(store: Connection, clock: ManualClock) -> None:
+def test_cve_2025_6015_and_55003_wrong_codes_and_wrong_passwords_lock_together(
+    store: Connection, clock: ManualClock
+) -> None:
     """Row 24: five tries of any of them, at a login, at confirming or within a session."""
     made = enrolled(allow(store))
     clock.advance(STEP)
@@ -461,3 +464,34 @@ def test_each_change_is_in_the_log(store: Connection) -> None:
     for event in ("second_factor_enrolled", "second_factor_confirmed", "second_factor_removed"):
         (record,) = records(store, event)
         assert (record.target, record.outcome) == ("user/ada", "success")
+
+
+def test_a_token_that_another_process_has_ended_takes_no_second_factor(
+    store: Connection, opened: Open, clock: ManualClock
+) -> None:
+    """Within the second in which this process has not heard of it; the code is not used up."""
+    made = enrolled(store)
+    clock.advance(STEP)
+    token = login(store, now(store, made))
+    ada = store.as_token(token)
+    opened().kms.tokens.revoke(token.reveal())
+    ahead = code_at(made, clock.now_ms() + STEP)
+    with pytest.raises((Denied, SessionEnded)):
+        ada.kms.verify_second_factor(ahead)
+    assert login(store, ahead)
+
+
+@pytest.mark.parametrize("said", ["false", "true", 0, 1, ""])
+def test_what_is_no_truth_value_does_not_say_whether_one_is_required(store: Connection, said: Any) -> None:
+    users = store.kms.identities
+    users.create_user("ada", PASSWORD, require_second_factor=True)
+    for call in (
+        lambda: users.create_user("eve", PASSWORD, require_second_factor=said),
+        lambda: users.change_user("ada", require_second_factor=said),
+        lambda: users.enroll_second_factor("ada", require=said),
+    ):
+        with pytest.raises(UsageError):
+            call()
+    assert users.read_user("ada").require_second_factor
+    with pytest.raises(IdentityNotFound):
+        users.read_user("eve")

@@ -272,9 +272,18 @@ class TokenRegister:
             return why
 
     def note_second_factor(self, change: Change[Any], session: AnySession, now_ms: int) -> None:
-        """Inside an open change: the second factor of who acts by the session's token was shown now."""
+        """Inside an open change: the second factor of who acts by the session's token was shown now.
+
+        Raises:
+            IdentityNotFound. Denied: it has ended, which this process has not heard of yet.
+        """
         rows = self.rows(change.transaction)
-        record = self.binder().sealed(self._present(rows, session.authentication.accessor), mfa_ms=now_ms)
+        record = self._present(rows, session.authentication.accessor)
+        why = why_ended(record, now_ms)
+        # A token with a number of uses has had one taken for this, which may have been its last.
+        if why not in (None, "token-used-up"):
+            raise Denied(f"access token {record.accessor} has ended", why=why, hint="log in, or create a new one")
+        record = self.binder().sealed(record, mfa_ms=now_ms)
         rows.put([record])
         change.detail.update(accessor=record.accessor, token=record.mac[:16].hex())
 
