@@ -283,7 +283,7 @@ def test_a_kid_that_is_no_short_text_is_refused(kid):
     expect_refused(token(good_claims(), header={"alg": "ES256", "kid": kid}), "header", keys=Unreached())
 
 
-def test_a_key_that_a_token_brings_along_is_not_trusted():
+def test_cve_2020_16250_and_16251_a_key_that_a_token_brings_along_is_not_trusted():
     mine = jwk("ES256", "k1", number=7)
     for name, value in (
         ("jwk", mine),

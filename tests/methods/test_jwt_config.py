@@ -240,3 +240,13 @@ def test_t72_public_addresses_and_those_that_the_operator_names_are_taken():
 
 def test_the_configuration_of_other_tests_is_good():
     assert config().to_json()["issuer"] == ISSUER
+
+
+@pytest.mark.parametrize("said", ["true", "false", "insecure", "", 1, 0, None])
+def test_cve_2014_7144_and_2015_1852_what_is_no_truth_value_is_taken_for_none(said):
+    """Beside row 42: a text that says no was taken for yes, since it is a text."""
+    given = {**GIVEN, "discovery": said}
+    given.pop("jwks", None)
+    with pytest.raises(ConfigurationError) as wrong:
+        JwtConfig.from_json(given)
+    assert "discovery" in wrong.value.problems
