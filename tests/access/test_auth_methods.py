@@ -99,6 +99,23 @@ def test_who_shows_an_issuers_token_acts_by_the_policies_of_the_configuration(st
     assert json.loads(str(record.detail["groups"])) == ["ops"]
 
 
+def test_a_second_factor_that_the_issuer_saw_is_as_old_as_it_says(store: Connection, clock: ManualClock) -> None:
+    store.kms.identities.write_auth_method("github", "jwt", issuer(second_factor_amr=("mfa",)))
+    fresh = {"id": "fresh", "effect": "allow", "actions": ["*"], "resources": ["**"], "conditions": {"mfa_age": "5m"}}
+    store.kms.policies.write("readers", {"version": 1, "statements": [fresh]})
+    acting = store.as_token(by_jwt(store, shown=ada(amr=["pwd", "mfa"], auth_time=NOW_S - 240)))
+    assert acting.kms.whoami().mfa_ms == (NOW_S - 240) * 1000
+    assert acting.kms.list_secrets().items == []
+    assert records(store, "login_succeeded")[-1].detail["mfa_ms"] == (NOW_S - 240) * 1000
+    clock.advance(MINUTE + 1)
+    with pytest.raises(Denied):
+        acting.kms.list_secrets()
+    with pytest.raises(Denied):
+        acting.kms.verify_second_factor("123456")
+    without = store.as_token(by_jwt(store, shown=ada(amr=["pwd"], auth_time=NOW_S)))
+    assert without.kms.whoami().mfa_ms is None
+
+
 def test_the_access_token_ends_with_the_proof_to_the_millisecond_and_no_renewal_goes_beyond(
     store: Connection, clock: ManualClock
 ) -> None:

@@ -53,7 +53,7 @@ def test_a_user_logs_in_and_acts_with_the_policies_it_was_given(store: Connectio
     )  # fmt: skip
 
 
-def test_cve_2025_6011_whoever_is_not_let_in_costs_one_derivation_and_hears_one_text(
+def test_cve_2025_6011_and_54999_and_2020_35177_whoever_is_not_let_in_costs_one_derivation_and_hears_one_text(
     store: Connection, argon2: list[tuple[int, int, int]]
 ) -> None:
     """Row 23, and T67: shown by counting what is derived, not by a clock."""
@@ -87,7 +87,7 @@ def test_a_locked_name_costs_and_says_the_same_whether_or_not_anybody_has_it(
 
 
 @pytest.mark.parametrize("spelled", ["Ada", "ADA", " ada", "ada ", "ada\t", "ad\u0061\u200b", "ａｄａ", "ada\x00"])
-def test_cve_2025_6004_no_other_spelling_is_a_try_at_a_name(
+def test_cve_2025_6004_and_54998_no_other_spelling_is_a_try_at_a_name(
     store: Connection, argon2: list[tuple[int, int, int]], spelled: str
 ) -> None:
     """Row 22: another spelling reaches nobody, so it cannot be used to guess past the count."""

@@ -68,7 +68,7 @@ def test_a_token_may_nothing_that_no_policy_allows_but_look_at_itself(store: Con
     assert store.kms.tokens.lookup_accessor(other.accessor).ended is None
 
 
-def test_cve_2026_40264_no_verb_reaches_another_token_by_any_of_its_names(free: Connection) -> None:
+def test_cve_2026_40264_and_45808_and_55774_no_verb_reaches_another_token_by_any_of_its_names(free: Connection) -> None:
     """Rows 19: each verb by each name that a token has, as nobody and as the wrong principal."""
     tokens = free.kms.tokens
     target = tokens.create(["a"], name="target")
@@ -388,7 +388,9 @@ def test_sessions_tell_by_what_they_act_and_can_be_ended(free: Connection) -> No
         acting.kms.whoami()
 
 
-def test_failures_tell_their_class_and_source_and_no_token(free: Connection, clock: ManualClock) -> None:
+def test_cve_2024_8365_and_0831_failures_tell_their_class_and_source_and_no_token(
+    free: Connection, clock: ManualClock
+) -> None:
     token = free.kms.tokens.create(["all"], name="x", networks=["10.0.0.0/8"], ttl="1m")
     wrong = mint(keystead.access.token_text.Kind.SERVICE)[0]
     for shown, source in ((token, "192.0.2.7"), (token, None), (wrong, "192.0.2.8"), ("nonsense", "192.0.2.9")):
@@ -403,6 +405,9 @@ def test_failures_tell_their_class_and_source_and_no_token(free: Connection, clo
     ]
     with pytest.raises(UsageError):
         free.as_token(token, source="10.0.0.1, 192.0.2.7")
+    log = b"".join(file.read_bytes() for file in free.kms.node.location.audit.rglob("*") if file.is_file())
+    for text in (token.reveal(), wrong):
+        assert text.encode() not in log and text.split("_")[2].encode() not in log
 
 
 def test_a_bound_token_needs_what_it_is_bound_to_for_every_session_and_so_for_renewing(free: Connection) -> None:

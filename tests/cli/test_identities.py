@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Commands
+from tests.leaks.scenes import code_of
 from tests.methods import issuing
 from tests.methods.authorities import SPIFFE, root
 from tests.methods.serving import VALID
@@ -74,6 +75,41 @@ def test_the_password_is_asked_for_unseen(ks: Commands, state: Path) -> None:
     done = ks.terminal("login", "ada", answers=[("Password of ada", WORDS)], env={"XDG_STATE_HOME": str(state.parent)})
     assert done.code == 0
     assert WORDS not in made.screen + done.screen
+
+
+def test_a_second_factor_from_enrolling_to_a_code_within_a_login(ks: Commands, state: Path) -> None:
+    ks.good("user", "create", "ada", "--policy", "reader", "--require-second-factor", input=WORDS)
+    assert ks("login", "ada", input=WORDS).code == 4
+    enrolled = ks.good("user", "enroll", "ada", "--json").document
+    assert enrolled["secret"] in enrolled["uri"] and enrolled["uri"].startswith("otpauth://totp/keystead:ada?")
+    ks.good("user", "confirm", "ada", input=code_of(enrolled["secret"]))
+    assert "yes" in ks.good("user", "list").text
+    ahead = code_of(enrolled["secret"], 1)
+    assert ks("login", "ada", input=f"{WORDS}\n").code == 4
+    ks.good("login", "ada", "--code", input=f"{WORDS}\n{ahead}\n")
+    first = ks.good("whoami", "--json").document["mfa_ms"]
+    assert ks("token", "verify", input=ahead).code == 4
+    assert "second factor" in ks.good("whoami").text
+    owner = {"XDG_STATE_HOME": "/nowhere"}
+    ks.good("user", "unenroll", "ada", "--yes", env=owner)
+    secret = ks.good("user", "enroll", "ada", "--json", env=owner).document["secret"]
+    ks.good("user", "confirm", "ada", input=code_of(secret), env=owner)
+    assert ks.good("token", "verify", "--json", input=code_of(secret, 1)).document["mfa_ms"] > first
+    assert ks.good("whoami", "--json").document["mfa_ms"] > first
+    for words in (("token", "verify", "123456"), ("login", "ada", "--code", "123456"), ("user", "confirm", "ada", "1")):
+        assert ks(*words, input="x").code == 2, "a code is never taken from the command line"
+    assert ks("login", "--method", "token", "--code", input="x").code == 2
+
+
+def test_a_code_is_asked_for_unseen(ks: Commands, state: Path) -> None:
+    ks.good("user", "create", "ada", input=WORDS)
+    secret = ks.good("user", "enroll", "ada", "--json").document["secret"]
+    ks.good("user", "confirm", "ada", input=code_of(secret))
+    code = code_of(secret, 1)
+    answers = [("Password of ada", WORDS), ("Code of the second factor", code)]
+    done = ks.terminal("login", "ada", "--code", answers=answers, env={"XDG_STATE_HOME": str(state.parent)})
+    assert done.code == 0
+    assert code not in done.screen
 
 
 def test_what_proves_somebody_is_never_taken_from_the_command_line(ks: Commands, state: Path) -> None:

@@ -56,8 +56,8 @@ VERBS = {
         "wrap",
     ],
     "policy": ["write", "read", "list", "remove", "test", "explain", "who-can"],
-    "token": ["create", "lookup", "renew", "revoke", "list"],
-    "user": ["create", "passwd", "list", "remove"],
+    "token": ["create", "lookup", "renew", "verify", "revoke", "list"],
+    "user": ["create", "passwd", "enroll", "confirm", "unenroll", "list", "remove"],
     "role": ["create", "secret-id", "secret-ids", "list", "remove"],
 }
 ALL = [[noun] for noun in HOMES] + [[noun, verb] for noun, verbs in VERBS.items() for verb in verbs]

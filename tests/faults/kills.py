@@ -103,6 +103,8 @@ def take_back_a_migration(folder: Path) -> None:
     with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as connection:
         for table in reversed(re.findall(r"CREATE TABLE (\w+)", last.sql)):
             connection.execute(f"DROP TABLE {table}")
+        for table, column in re.findall(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", last.sql):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute("DELETE FROM migrations WHERE number = ?", (last.number,))
         connection.execute(f"PRAGMA user_version = {last.number - 1}")
 

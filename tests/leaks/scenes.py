@@ -7,10 +7,13 @@ import json
 import sqlite3
 import threading
 import time
+from base64 import b32decode
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from pydantic import BaseModel, field_validator
 from pydantic import SecretStr as PydanticSecretStr
 from tests.leaks.world import World
@@ -18,6 +21,7 @@ from tests.methods import issuing
 
 import keystead
 from keystead import SecretValue, aio
+from keystead.access.token_text import NewSecondFactor
 from keystead.config import From, SecretStr, SecretURL
 
 LONE = "\ud800"
@@ -497,6 +501,12 @@ def policies(w: World) -> None:
     w.do("policies.delete", w.text())
 
 
+def code_of(factor: NewSecondFactor | str, steps: int = 0) -> str:
+    """The code of now, or of a step ahead."""
+    secret = factor if isinstance(factor, str) else factor.reveal()
+    return TOTP(b32decode(secret), 6, SHA1(), 30).generate(int(time.time()) + 30 * steps).decode()
+
+
 def mistyped(text: str) -> str:
     """Another last letter."""
     return text[:-1] + ("x" if text[-1] != "x" else "y")
@@ -544,6 +554,27 @@ def identities(w: World) -> None:
         w.do("identities.list_secret_ids", "ci", after=text)
         w.do("identities.destroy_secret_id", "ci", text)
     accessor = shown[0].accessor
+    factor = w.do("identities.enroll_second_factor", "ada")
+    w.canaries.remember(factor.reveal())
+    w.search("what was given out", f"again {factor!r} {factor}")
+    for given in ("12 34", w.text(), w.data()):
+        w.do("kms.verify_second_factor", given)
+        w.do("identities.confirm_second_factor", "ada", given)
+        w.do("kms.login", "password", name="ada", password=password, code=given)
+    w.do("identities.confirm_second_factor", "ada", code_of(factor))
+    token = w.do("kms.login", "password", name="ada", password=password, code=code_of(factor, 1))
+    w.canaries.remember(token.reveal())
+    owner, acting = w.faces["kms"], w.do("kms.as_token", token)
+    w.do("identities.remove_second_factor", "ada")
+    factor = w.do("identities.enroll_second_factor", "ada")
+    w.canaries.remember(factor.reveal())
+    w.do("identities.confirm_second_factor", "ada", code_of(factor))
+    w.faces["kms"] = acting
+    w.do("kms.verify_second_factor", code_of(factor, 1))
+    w.faces["kms"] = owner
+    for name in ("ada", "ada", wrong):
+        w.do("identities.remove_second_factor", name)
+        w.do("identities.enroll_second_factor", wrong)
     for name in ("lookup_accessor", "renew_accessor", "revoke_accessor", "revoke_principal"):
         w.do(f"tokens.{name}", accessor)
     w.do("tokens.revoke", texts[1])

@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import click
 import pytest
 from tests.cli.conftest import Preloaded
 from tests.faults.injection import why_not
 from tests.leaks.looking import Canaries, told_by_files
-from tests.leaks.scenes import READER
+from tests.leaks.scenes import READER, code_of
 from tests.methods import issuing
 from tests.methods.authorities import SPIFFE, root
 from tests.methods.serving import VALID
@@ -36,6 +37,7 @@ PLAIN = {
     "run",
     "token create",
     "role secret-id",
+    "user enroll",
     "login",
 }
 PLAIN |= {"key decrypt", "key data-key", "key derive"}
@@ -261,6 +263,12 @@ def policies(ks: Calls) -> None:
     ks("policy", "remove", "reader", "--yes", code=3)
 
 
+def enrolled(ks: Calls) -> str:
+    """The secret of a second factor of ada, who must have one from now on."""
+    uri = ks("user", "enroll", "ada", "--require").strip()
+    return ks.canaries.remember(parse_qs(urlsplit(uri).query)["secret"][0])
+
+
 def identities(ks: Calls) -> None:
     state, password = {"XDG_STATE_HOME": str(ks.folder / "state")}, ks.canaries.text()
     ks.file("keystead.toml", "password_iterations = 2\npassword_lanes = 1\npassword_memory_kib = 19456\n")
@@ -302,6 +310,23 @@ def identities(ks: Calls) -> None:
     ks("role", "list", "--json")
     ks("role", "remove", "ci", "--yes")
     ks("role", "remove", "ci", "--yes", code=3)
+    secret = enrolled(ks)
+    ks("user", "confirm", "ada", input=ks.canaries.text(), code=2)
+    ks("login", "ada", "--code", input=f"{password}\n{ks.canaries.text()}", code=2, **state)
+    ks("login", "ada", "--code", input=f"{password}\n123456", code=4, **state)
+    ks("token", "verify", input=ks.canaries.text(), code=2)
+    ks("user", "confirm", "ada", input=code_of(secret))
+    ks("user", "enroll", "ada", code=6)
+    ks("login", "ada", "--code", input=f"{password}\n{code_of(secret, 1)}", **state)
+    ks("user", "unenroll", "ada", "--yes")
+    secret = enrolled(ks)
+    ks("user", "confirm", "ada", input=code_of(secret))
+    ks("token", "verify", input=code_of(secret, 1), **state)
+    ks("token", "verify", input=code_of(secret, 1), code=4, **state)
+    ks("logout", **state)
+    ks("user", "list", "--json")
+    ks("user", "unenroll", "ada", "--yes")
+    ks("user", "unenroll", "ada", "--yes", code=3)
     ks("user", "remove", "ada", "--yes")
     ks("user", "remove", "ada", "--yes", code=3)
 

@@ -283,7 +283,7 @@ def test_a_kid_that_is_no_short_text_is_refused(kid):
     expect_refused(token(good_claims(), header={"alg": "ES256", "kid": kid}), "header", keys=Unreached())
 
 
-def test_a_key_that_a_token_brings_along_is_not_trusted():
+def test_cve_2020_16250_and_16251_a_key_that_a_token_brings_along_is_not_trusted():
     mine = jwk("ES256", "k1", number=7)
     for name, value in (
         ("jwk", mine),
@@ -476,3 +476,37 @@ def test_a_token_is_bound_to_nothing_and_a_renewal_needs_nothing():
     check_binding(found.binding, found)
     with pytest.raises(AuthenticationFailed):
         check_binding("x5t#S256:00", found)
+
+
+# A second factor that the issuer saw
+
+
+@pytest.mark.parametrize(
+    ("taken", "claims", "shown"),
+    [
+        (("mfa",), {"amr": ["pwd", "mfa"], "auth_time": NOW_S - 60}, NOW_S - 60),
+        (("mfa", "hwk"), {"amr": ["hwk"], "auth_time": NOW_S - 60.5}, NOW_S - 60.5),
+        (("mfa",), {"amr": ["mfa"], "auth_time": NOW_S + 30}, NOW_S),  # the clocks differ
+        ((), {"amr": ["mfa"], "auth_time": NOW_S - 60}, None),  # nobody said what counts
+        ((), {"amr": ["mfa"], "auth_time": "soon"}, None),
+        (("mfa",), {"amr": ["pwd", "otp"], "auth_time": NOW_S - 60}, None),
+        (("mfa",), {"amr": ["MFA", "mfa ", "xmfa"], "auth_time": NOW_S - 60}, None),
+        (("mfa",), {"amr": "mfa", "auth_time": NOW_S - 60}, None),
+        (("mfa",), {"amr": [["mfa"], {"mfa": 1}, 1, None], "auth_time": NOW_S - 60}, None),
+        (("mfa",), {"amr": ["mfa"]}, None),  # it is not known when
+        (("mfa",), {"auth_time": NOW_S - 60}, None),
+        (("mfa",), {}, None),
+    ],
+)
+def test_a_second_factor_is_what_the_operator_takes_for_one_and_when_it_is_known(taken, claims, shown):
+    found = check(token(good_claims(**claims)), config(second_factor_amr=taken))
+    assert found.mfa_ms == (None if shown is None else int(shown * 1_000))
+
+
+@pytest.mark.parametrize(
+    ("when", "why"), [(NOW_S + 31, "not-yet-valid"), ("soon", "date"), (True, "date"), (-1, "date"), (1e12, "date")]
+)
+def test_a_second_factor_at_a_time_that_is_none_refuses_the_token(when, why):
+    with pytest.raises(AuthenticationFailed) as caught:
+        check(token(good_claims(amr=["mfa"], auth_time=when)), config(second_factor_amr=("mfa",)))
+    assert caught.value.reason_class == why

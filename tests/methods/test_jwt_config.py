@@ -35,7 +35,8 @@ def test_a_configuration_survives_json_and_defaults_are_left_out():
     whole = JwtConfig(
         issuer=ISSUER, audiences=("a", "b"), algorithms=("RS256", "ES256"), discovery=True, other_audiences=("c",),
         bound_claims=(("team", ("x", 3, True)), ("/a/b", ("y",))), name_claim="email", groups_claim="groups",
-        shown_claims=("tid",), policies=("p",), roles=(JwtRole("r", (("g", ("1",)),), ("q", "s/t")),),
+        shown_claims=("tid",), second_factor_amr=("mfa",), policies=("p",),
+        roles=(JwtRole("r", (("g", ("1",)),), ("q", "s/t")),),
         leeway_ms=0, max_age_ms=90_000, ca_pem="-----BEGIN CERTIFICATE-----", jwks_hosts=("keys.example.org:8443",),
         private_networks=("10.1.0.0/16", "::1/128"), cache_ms=60_000, grace_ms=0, timeout_ms=1_500,
     )  # fmt: skip
@@ -239,3 +240,13 @@ def test_t72_public_addresses_and_those_that_the_operator_names_are_taken():
 
 def test_the_configuration_of_other_tests_is_good():
     assert config().to_json()["issuer"] == ISSUER
+
+
+@pytest.mark.parametrize("said", ["true", "false", "insecure", "", 1, 0, None])
+def test_cve_2014_7144_and_2015_1852_what_is_no_truth_value_is_taken_for_none(said):
+    """Beside row 42: a text that says no was taken for yes, since it is a text."""
+    given = {**GIVEN, "discovery": said}
+    given.pop("jwks", None)
+    with pytest.raises(ConfigurationError) as wrong:
+        JwtConfig.from_json(given)
+    assert "discovery" in wrong.value.problems

@@ -158,6 +158,9 @@ IDENTITIES: Mapping[str, Call] = {
     "read_user": lambda s, r: s.kms.identities.read_user("ada"),
     "list_users": lambda s, r: s.kms.identities.list_users(),
     "delete_user": lambda s, r: s.kms.identities.delete_user("ada"),
+    "enroll_second_factor": lambda s, r: s.kms.identities.enroll_second_factor("ada"),
+    "confirm_second_factor": lambda s, r: s.kms.identities.confirm_second_factor("ada", "123456"),
+    "remove_second_factor": lambda s, r: s.kms.identities.remove_second_factor("ada"),
     "create_role": lambda s, r: s.kms.identities.create_role("cd"),
     "change_role": lambda s, r: s.kms.identities.change_role("ci"),
     "read_role": lambda s, r: s.kms.identities.read_role("ci"),
@@ -209,10 +212,10 @@ CONNECTION: Mapping[str, Call] = {
 }
 # What there is nothing to guard in: it opens or closes, or shows what belongs to the process and not to the store.
 UNGUARDED: Mapping[type, frozenset[str]] = {
-    # Anybody may try to log in, and know who it is.
+    # Anybody may try to log in, show a code of its own second factor, and know who it is.
     KMSService: frozenset(
         {"initialize", "on", "close", "node", "session_id", "notices", "own_credential", "on_event", "keys"}
-        | {"login", "as_token", "whoami", "principal"}
+        | {"login", "as_token", "verify_second_factor", "whoami", "principal"}
     ),
     NamedKeyOperations: frozenset(),
     TokenOperations: frozenset(),

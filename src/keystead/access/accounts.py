@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keystead.access.tokens import TokenRules, rules_of, texts
 from keystead.crypto.kdf import Argon2Parameters
@@ -14,7 +14,9 @@ from keystead.crypto.kdf import Argon2Parameters
 class UserRecord(NamedTuple):
     """The row of a user. `verifier` is a keyed hash of the Argon2id output, made with this salt and cost.
 
-    `rules` says as JSON text what the user's tokens are given. `mac` binds all of it to the store.
+    `rules` says as JSON text what the user's tokens are given. `factor` is the encrypted secret of the second factor,
+    which is one from `factor_confirmed_ms` on; `factor_step` is the newest time step whose code was used. `mac` binds
+    all of it to the store.
     """
 
     name: str
@@ -27,12 +29,26 @@ class UserRecord(NamedTuple):
     created_ms: int
     updated_ms: int
     epoch: int = 0
+    factor_required: int = 0
+    factor: bytes | None = None
+    factor_made_ms: int | None = None
+    factor_confirmed_ms: int | None = None
+    factor_step: int | None = None
     mac: bytes = b""
 
     @property
     def bound_as(self) -> str:
         """What kind of row its MAC says it is."""
-        return "user"
+        return "user" if self._plain else "user-with-second-factor"
+
+    @property
+    def bound_fields(self) -> tuple[Any, ...]:
+        """What its MAC is over: a user without a second factor is bound as before there were any."""
+        return tuple(self[:10] if self._plain else self[:-1])
+
+    @property
+    def _plain(self) -> bool:
+        return self[10:-1] == (0, None, None, None, None)
 
     @property
     def cost(self) -> Argon2Parameters:
@@ -98,13 +114,18 @@ class SecretIdRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UserInfo:
-    """What may be shown of a user: the name, what its tokens are given, and until when it is locked."""
+    """What may be shown of a user: the name, what its tokens are given, and until when it is locked.
+
+    `second_factor_ms` is since when it has a second factor, None: it has none that was confirmed.
+    """
 
     name: str
     rules: TokenRules
     created_ms: int
     updated_ms: int
     locked_until_ms: int | None
+    require_second_factor: bool
+    second_factor_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +166,15 @@ class LockRules(NamedTuple):
 def user_info(record: UserRecord, failures: FailureRecord | None, now_ms: int) -> UserInfo:
     """What may be shown of a user's record."""
     locked = None if failures is None or not locked_for(failures, now_ms) else failures.locked_until_ms
-    return UserInfo(record.name, rules_of(record.rules), record.created_ms, record.updated_ms, locked)
+    return UserInfo(
+        record.name,
+        rules_of(record.rules),
+        record.created_ms,
+        record.updated_ms,
+        locked,
+        bool(record.factor_required),
+        record.factor_confirmed_ms,
+    )
 
 
 def role_info(record: RoleRecord) -> RoleInfo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
+from keystead.access.accounts import UserRecord
 from keystead.crypto.aad import bind
 from keystead.crypto.mac import MacKey, same
 from keystead.crypto.material import random_bytes
@@ -50,6 +51,10 @@ class IdentityBinder:
         """What is kept of a credential: a keyed hash, which the database alone does not allow to probe."""
         return self._hash.mac(bind(purpose, self._store, *parts))
 
+    def factor_aad(self, name: str, made_ms: int) -> bytes:
+        """What the encrypted secret of a user's second factor is bound to."""
+        return bind("second-factor", self._store, name, made_ms)
+
     def sealed(self, row: C, **changes: Any) -> C:
         """The row with changes, its epoch raised and its MAC made anew."""
         replace: Any = row._replace
@@ -82,7 +87,7 @@ class IdentityBinder:
         return row
 
     def _row_mac(self, row: BoundRow) -> bytes:
-        *fields, _ = row
+        fields = row.bound_fields if isinstance(row, UserRecord) else tuple(row)[:-1]
         return self._mac.mac(bind(row.bound_as, self._store, *fields))
 
 

@@ -22,6 +22,7 @@ from keystead.access.binding import IdentityBinder, new_accessor
 from keystead.access.passwords import Passwords
 from keystead.access.ports import AccountRows
 from keystead.access.register import TokenRegister
+from keystead.access.second_factor import required
 from keystead.access.token_text import Kind, NewSecretId, mint, parse
 from keystead.access.tokens import MAX_USES, TokenRules, check_rules, rules_text
 from keystead.access.words import as_text, check_accessor, check_identity
@@ -56,7 +57,9 @@ class Directory:
 
     # Users
 
-    def create_user(self, session: Session, name: str, password: str, rules: TokenRules) -> UserInfo:
+    def create_user(
+        self, session: Session, name: str, password: str, rules: TokenRules, require_second_factor: bool | None
+    ) -> UserInfo:
         """A new user. Raises UsageError, AlreadyExists."""
         check_identity(name, "user")
         check_rules(rules, self.register.limits)
@@ -66,16 +69,21 @@ class Directory:
             if rows.user(name) is not None:
                 raise AlreadyExists(f"there is a user {name}", hint="choose another name, or set its password")
             made = UserRecord(name, salt, *cost, verifier, rules_text(rules), now, now)
+            made = made._replace(factor_required=required(made, require_second_factor))
             return self._save_user(change, rows, made)
 
-    def change_user(self, session: Session, name: str, rules: TokenRules) -> UserInfo:
+    def change_user(
+        self, session: Session, name: str, rules: TokenRules, require_second_factor: bool | None
+    ) -> UserInfo:
         """Other rules for the tokens of a user's logins from now on. Raises UsageError, IdentityNotFound."""
         check_identity(name, "user")
         check_rules(rules, self.register.limits)
         with self.gate.change(session, "user:write", f"user/{name}", "user_changed") as change:
             rows = self.rows(change.transaction)
             change.detail["what"] = "rules"
-            return self._save_user(change, rows, self._user(rows, name)._replace(rules=rules_text(rules)))
+            user = self._user(rows, name)
+            needs = required(user, require_second_factor)
+            return self._save_user(change, rows, user._replace(rules=rules_text(rules), factor_required=needs))
 
     def set_password(self, session: Session, name: str, password: str) -> UserInfo:
         """Another password, which also ends the user's access tokens and lock. Raises UsageError, IdentityNotFound."""

@@ -15,7 +15,7 @@ from keystead.access.register import TokenRegister
 from keystead.access.token_text import AccessToken, Kind, refused
 from keystead.access.tokens import Holder, TokenRules, info
 from keystead.clock import Clock
-from keystead.errors import LockedOut, UsageError
+from keystead.errors import KeysteadError, LockedOut, UsageError
 from keystead.gate import Gate, Session
 
 
@@ -33,6 +33,17 @@ class Refusal(NamedTuple):
 
     reason_class: str
     locked_ms: int = 0
+
+
+def why_not(came: Refusal) -> KeysteadError:
+    """What is raised for a refusal: that a name is locked, else the one answer."""
+    if not came.locked_ms:
+        return refused()
+    return LockedOut(
+        "too many failed logins under this name",
+        retry_after_s=-(-came.locked_ms // 1000),
+        hint="wait; nothing is looked at until then, and trying on does not make it longer",
+    )
 
 
 class Attempt(Protocol):
@@ -98,13 +109,7 @@ class Logins:
                 entry.outcome, entry.detail["reason_class"] = "failed", came.reason_class
         if token is not None:
             return token
-        if isinstance(came, Refusal) and came.locked_ms:
-            raise LockedOut(
-                "too many failed logins under this name",
-                retry_after_s=-(-came.locked_ms // 1000),
-                hint="wait; nothing is looked at until then, and trying on does not make it longer",
-            )
-        raise refused()
+        raise why_not(came) if isinstance(came, Refusal) else refused()
 
     def _by_token(self, session: Session, source: str, credentials: dict[str, Any]) -> AccessToken:
         if set(credentials) != {"token"}:

@@ -7,16 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from keystead.access.accounts import (
-    FailureRecord,
-    LockRules,
-    UserRecord,
-    failed_once_more,
-    locked_for,
-)
+from keystead.access.accounts import FailureRecord, UserRecord, locked_for
 from keystead.access.binding import IdentityBinder
 from keystead.access.logins import Grant, Refusal
 from keystead.access.ports import AccountRows
+from keystead.access.second_factor import SecondFactors, check_code
 from keystead.access.token_text import Kind
 from keystead.access.tokens import Holder, rules_of
 from keystead.access.words import is_name
@@ -82,10 +77,11 @@ def check_password(password: object) -> str:
 class PasswordAttempt:
     """Somebody's try at a name, after the slow work: decided in the transaction that counts it."""
 
-    def __init__(self, method: PasswordMethod, name: str | None, verifier: bytes) -> None:
+    def __init__(self, method: PasswordMethod, name: str | None, verifier: bytes, code: str | None) -> None:
         self._method = method
         self._name = name
         self._verifier = verifier
+        self._code = code
         self.target = "user/*" if name is None else f"user/{name}"
 
     def settle(self, transaction: Any, now_ms: int) -> Grant | Refusal:
@@ -98,13 +94,18 @@ class PasswordAttempt:
         if locked:
             return Refusal("locked", locked)
         user = self._method.user(rows, self._name)
-        if user is not None and same(user.verifier, self._verifier):
-            rows.forget_failures(self._name)
-            holder = Holder(f"user:{self._name}", self._method.name)
-            return Grant(holder, rules_of(user.rules), Kind.PERSON)
-        after = binder.sealed(failed_once_more(self._name, failures, now_ms, self._method.lock_rules))
-        rows.put_failures(after)
-        return Refusal("unknown-user" if user is None else "wrong-password")
+        right = user is not None and same(user.verifier, self._verifier)
+        # Both are looked at in any case, and a code is used up only beside the right password.
+        looked = self._method.factors.look(user, self._code, now_ms)
+        if user is None or not right or looked.why:
+            self._method.factors.count(rows, self._name, failures, now_ms)
+            return Refusal("wrong-password" if user is not None and not right else looked.why)
+        rows.forget_failures(self._name)
+        holder, shown = Holder(f"user:{self._name}", self._method.name), {}
+        if looked.step is not None:
+            rows.put_user(binder.sealed(user, factor_step=looked.step))
+            holder, shown = holder._replace(mfa_ms=now_ms), {"second_factor": "totp"}
+        return Grant(holder, rules_of(user.rules), Kind.PERSON, shown)
 
 
 class PasswordMethod:
@@ -118,29 +119,32 @@ class PasswordMethod:
         binder: Callable[[], IdentityBinder],
         read_rows: Callable[[], AccountRows],
         rows: Callable[[Any], AccountRows],
-        lock_rules: LockRules,
+        factors: SecondFactors,
     ) -> None:
         self._passwords = passwords
         self._read_rows = read_rows
         self.binder = binder
         self.rows = rows
-        self.lock_rules = lock_rules
+        self.factors = factors
 
     def prepare(self, credentials: dict[str, Any], source: str) -> PasswordAttempt:  # noqa: ARG002 - the Protocol's
         """Derive from the password, once, whoever the name is of, if anybody.
 
         Raises:
-            UsageError: other credentials than `name` and `password`, or no possible password.
+            UsageError: other credentials than `name`, `password` and perhaps `code`, or no possible ones.
         """
-        if set(credentials) != {"name", "password"}:
-            raise UsageError("a login by password takes name and password")
+        if set(credentials) | {"code"} != {"name", "password", "code"}:
+            raise UsageError("a login by password takes name and password, and code where there is a second factor")
+        code = credentials.get("code")
+        if code is not None:
+            code = check_code(code)
         password = check_password(credentials["password"])
         given = credentials["name"]
         name = given if is_name(given) else None
         user = None if name is None else self._read_rows().user(name)
         if user is not None and not self.binder().is_authentic(user):
             user = None  # what was edited is told of when the attempt is settled, after the same work
-        return PasswordAttempt(self, name, self._passwords.tried(name or "", password, user))
+        return PasswordAttempt(self, name, self._passwords.tried(name or "", password, user), code)
 
     def user(self, rows: AccountRows, name: str) -> UserRecord | None:
         """The user of a name. Raises IntegrityError."""

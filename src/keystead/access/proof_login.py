@@ -46,10 +46,12 @@ class ProofAttempt:
         shown: dict[str, str | int] = {"version": record.version}
         if came.claims:
             shown["claims"] = as_text(dict(came.claims))
+        if came.mfa_ms is not None:
+            shown["mfa_ms"] = came.mfa_ms
         if came.groups:
             shown["groups"] = as_text(came.groups)
         return Grant(
-            Holder(principal, record.kind, meta, came.binding, until_ms=came.expires_ms),
+            Holder(principal, record.kind, meta, came.binding, came.mfa_ms, came.expires_ms),
             TokenRules(came.policies),
             Kind.SERVICE,
             shown,

@@ -271,6 +271,22 @@ class TokenRegister:
                 rows.put([self.binder().sealed(used(found[0]))])
             return why
 
+    def note_second_factor(self, change: Change[Any], session: AnySession, now_ms: int) -> None:
+        """Inside an open change: the second factor of who acts by the session's token was shown now.
+
+        Raises:
+            IdentityNotFound. Denied: it has ended, which this process has not heard of yet.
+        """
+        rows = self.rows(change.transaction)
+        record = self._present(rows, session.authentication.accessor)
+        why = why_ended(record, now_ms)
+        # A token with a number of uses has had one taken for this, which may have been its last.
+        if why not in (None, "token-used-up"):
+            raise Denied(f"access token {record.accessor} has ended", why=why, hint="log in, or create a new one")
+        record = self.binder().sealed(record, mfa_ms=now_ms)
+        rows.put([record])
+        change.detail.update(accessor=record.accessor, token=record.mac[:16].hex())
+
     def see(self, sessions: Sequence[Session]) -> list[Session]:
         """Bring sessions up to date with the tokens that they act by; those whose token is none any more."""
         by_accessor = {session.authentication.accessor: session for session in sessions}
@@ -280,8 +296,8 @@ class TokenRegister:
             row = known.get(session.authentication.accessor)
             if row is None or why_ended(row, now) is not None or not binder.is_authentic(row):
                 gone.append(session)
-            elif row.expires_ms != session.expires_ms:
-                session.expire_at(row.expires_ms)
+            elif (row.expires_ms, row.mfa_ms) != (session.expires_ms, session.authentication.mfa_ms):
+                session.proved_again(row.expires_ms, row.mfa_ms)
         return gone
 
     def sweep(self, transaction: Any, before_ms: int) -> int:

@@ -86,9 +86,9 @@ class Session:
         """When the session ends by itself, in ms since the epoch; None: it does not."""
         return self._authentication.expires_ms
 
-    def expire_at(self, expires_ms: int) -> None:
-        """The access token that the session was opened with ends at another time now, since it was renewed."""
-        self._authentication = self._authentication._replace(expires_ms=expires_ms)
+    def proved_again(self, expires_ms: int, mfa_ms: int | None) -> None:
+        """The access token that the session was opened with was renewed, or a second factor was shown for it."""
+        self._authentication = self._authentication._replace(expires_ms=expires_ms, mfa_ms=mfa_ms)
 
     def end(self) -> None:
         """From now on the session can do nothing; ending it again changes nothing."""

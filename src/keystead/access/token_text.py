@@ -117,6 +117,24 @@ class AccessToken(_Shown):
         return f"<access token {self.info.accessor} of {self.info.principal}: use .reveal()>"
 
 
+class NewSecondFactor(_Shown):
+    """The secret of a second factor in base32, as it is given out once, for the user `name`."""
+
+    __slots__ = ("_uri", "name")
+
+    def __init__(self, text: str, uri: str, name: str) -> None:
+        super().__init__(text)
+        self._uri = uri
+        self.name = name
+
+    def reveal_uri(self) -> str:
+        """The same as `otpauth://totp/...`, which apps read out of a QR code."""
+        return self._uri
+
+    def __repr__(self) -> str:
+        return f"<second factor of user {self.name}: use .reveal() or .reveal_uri()>"
+
+
 class NewSecretId(_Shown):
     """A secret id, as it is given out once, and what is known of it in `info`."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keystead.access.accounts import RoleInfo, SecretIdInfo, UserInfo
     from keystead.access.auth_methods import AuthMethodInfo
-    from keystead.access.token_text import AccessToken, NewSecretId
+    from keystead.access.token_text import AccessToken, NewSecondFactor, NewSecretId
     from keystead.access.tokens import TokenInfo
     from keystead.services import identity_operations as services
     from keystead.services.identity_operations import Length
@@ -106,6 +106,7 @@ class IdentityOperations:
         uses: int | None = None,
         period: Length = None,
         networks: Iterable[str] = (),
+        require_second_factor: bool = False,
     ) -> UserInfo:
         """A new user, whose logins give access tokens with these policies and lengths."""
         return await to_thread(
@@ -118,6 +119,7 @@ class IdentityOperations:
             uses=uses,
             period=period,
             networks=networks,
+            require_second_factor=require_second_factor,
         )
 
     async def change_user(
@@ -130,6 +132,7 @@ class IdentityOperations:
         uses: int | None = None,
         period: Length = None,
         networks: Iterable[str] = (),
+        require_second_factor: bool | None = None,
     ) -> UserInfo:
         """Give the logins of a user these rules, all of them, in the place of the former."""
         return await to_thread(
@@ -141,6 +144,7 @@ class IdentityOperations:
             uses=uses,
             period=period,
             networks=networks,
+            require_second_factor=require_second_factor,
         )
 
     async def set_password(self, name: str, password: str) -> UserInfo:
@@ -260,6 +264,18 @@ class IdentityOperations:
     async def destroy_secret_id(self, role: str, accessor: str) -> None:
         """Remove the secret id of this role that an accessor names."""
         return await to_thread(self._sync.destroy_secret_id, role, accessor)
+
+    async def enroll_second_factor(self, name: str, *, require: bool | None = None) -> NewSecondFactor:
+        """A fresh secret for the authenticator app of a user, shown this once. It counts once it was confirmed."""
+        return await to_thread(self._sync.enroll_second_factor, name, require=require)
+
+    async def confirm_second_factor(self, name: str, code: str) -> UserInfo:
+        """Make what was enrolled the user's second factor, by a first code of it."""
+        return await to_thread(self._sync.confirm_second_factor, name, code)
+
+    async def remove_second_factor(self, name: str) -> UserInfo:
+        """Remove a user's second factor."""
+        return await to_thread(self._sync.remove_second_factor, name)
 
     async def write_auth_method(
         self, name: str, kind: str, config: Mapping[str, Any] | str, *, expected_version: int | None = None

@@ -122,6 +122,10 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         """An access token for whoever these credentials prove; `as_token` acts by it."""
         return await to_thread(self._sync.login, method, source=source, **credentials)
 
+    async def verify_second_factor(self, code: str) -> int:
+        """Show a second factor again for the access token that this session acts by."""
+        return await to_thread(self._sync.verify_second_factor, code)
+
     async def whoami(self) -> WhoAmI:
         """Who acts by this service's session."""
         return await to_thread(self._sync.whoami)

@@ -11,7 +11,7 @@ import click
 from keystead.cli import entry, output
 from keystead.cli.commands import Verbs
 from keystead.cli.context import Context, every, global_options, pass_context
-from keystead.cli.login import typed
+from keystead.cli.login import CODE, typed
 from keystead.cli.tokens import refuse_credential, rules_options
 
 
@@ -24,6 +24,7 @@ def user() -> None:
 @user.command("create")
 @click.argument("name")
 @rules_options
+@click.option("--require-second-factor", is_flag=True, help="It logs in by a password and a code only.")
 @global_options
 @pass_context
 def create_user(context: Context, /, name: str, **rules: Any) -> None:
@@ -58,6 +59,57 @@ def passwd(context: Context, name: str) -> None:
         context.say(f"user {name} has another password, and its access tokens have ended")
 
 
+@user.command("enroll")
+@click.argument("name")
+@click.option("--require", is_flag=True, help="It logs in with a code only, from now on.")
+@global_options
+@pass_context
+def enroll(context: Context, name: str, require: bool) -> None:
+    """Make a second factor for a user and print it, once. It counts after `keystead user confirm`.
+
+    What is printed is for an authenticator app: the otpauth:// text as a QR code, or the secret in it by hand.
+    """
+    with context.kms() as kms:
+        made = kms.identities.enroll_second_factor(name, require=True if require else None)
+    if context.json:
+        output.document("second-factor/1", name=name, secret=made.reveal(), uri=made.reveal_uri())
+    else:
+        click.echo(made.reveal_uri())
+        context.say(f"put it into the app of {name}, and confirm it by a first code: keystead user confirm {name}")
+
+
+@user.command("confirm")
+@click.argument("name")
+@global_options
+@pass_context
+def confirm_factor(context: Context, name: str) -> None:
+    """Make what was enrolled a user's second factor. A first code of it is asked for, or comes on stdin."""
+    code = typed(CODE)
+    with context.kms() as kms:
+        changed = kms.identities.confirm_second_factor(name, code)
+    if context.json:
+        output.document("user/1", **_flat(changed))
+    else:
+        context.say(f"user {name} logs in with a code from now on: keystead login {name} --code")
+
+
+@user.command("unenroll")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@global_options
+@pass_context
+def unenroll(context: Context, name: str, yes: bool) -> None:
+    """Remove the second factor of a user. Whoever must have one does not log in until there is another."""
+    with context.kms() as kms:
+        kms.identities.read_user(name)
+        entry.confirm(f"The second factor of user {name} will be none any more", name, yes=yes)
+        changed = kms.identities.remove_second_factor(name)
+    if context.json:
+        output.document("user/1", **_flat(changed))
+    else:
+        context.say(f"user {name} has no second factor")
+
+
 @user.command("list")
 @global_options
 @pass_context
@@ -68,9 +120,15 @@ def list_users(context: Context) -> None:
     if context.json:
         output.document("user-list/1", users=[_flat(each) for each in found])
         return
-    head = ("USER", "POLICIES", "MADE", "LOCKED UNTIL")
+    head = ("USER", "POLICIES", "MADE", "SECOND FACTOR", "LOCKED UNTIL")
     rows = [
-        (each.name, _policies(each), output.moment(each.created_ms), output.moment(each.locked_until_ms))
+        (
+            each.name,
+            _policies(each),
+            output.moment(each.created_ms),
+            "yes" if each.second_factor_ms else "required" if each.require_second_factor else "-",
+            output.moment(each.locked_until_ms),
+        )
         for each in found
     ]
     output.table(head, rows)

@@ -95,6 +95,14 @@ def _warn(context: Context, affected: Affected) -> None:
         context.say(f"  {name}#{version}")
     if len(versions) > _SHOWN:
         context.say(f"  and {len(versions) - _SHOWN} more")
+    for name, version in affected.named_keys[:_SHOWN]:
+        context.say(f"  version {version} of the named key {name}")
+    if len(affected.named_keys) > _SHOWN:
+        context.say(f"  and {len(affected.named_keys) - _SHOWN} more versions of named keys")
+    if affected.second_factors:
+        context.say(
+            f"  the second factor of {', '.join(affected.second_factors)}, who cannot log in until it is removed"
+        )
     context.say("envelopes and ciphertexts made under it can never be opened again, wherever they are kept")
     context.say("copies of the store or of its disk made earlier stay readable by whoever holds a slot of that time")
     for known in affected.stays_readable_in():

@@ -32,6 +32,7 @@ _ASKED: Final = {
     "jwt": "Token of the issuer",
     "certificate": "",
 }
+CODE: Final = "Code of the second factor"
 _OPTIONS: Final = {"user": "USER", "name": "--name", "cert": "--cert", "key": "--key"}
 _TAKES: Final = {
     "password": ("user",),
@@ -48,19 +49,24 @@ _TAKES: Final = {
 @click.option("--name", metavar="NAME", help="With jwt or certificate: the auth method; see keystead auth list.")
 @click.option("--cert", metavar="FILE", help="With certificate: the client's certificate and chain, in PEM.")
 @click.option("--key", metavar="FILE", help="With certificate: its private key, in PEM, which only you can read.")
+@click.option("--code", is_flag=True, help="With password: also ask for a code of the second factor.")
 @click.option("--print", "shown", is_flag=True, help="Print the access token in the place of keeping it.")
 @global_options
 @pass_context
-def login(context: Context, /, shown: bool, **given: str | None) -> None:
+def login(context: Context, /, code: bool, shown: bool, **given: str | None) -> None:
     """Act as a user or role. Every command does from now on, until `keystead logout`.
 
     USER is the user's name, or with --method role the role id. What proves it is asked for, or comes on stdin; so does
-    the issuer's token with --method jwt.
+    the issuer's token with --method jwt. With --code, the second line of stdin is the code.
 
     With --method certificate this command, and each one after it, sees for itself that the key is the certificate's.
     That guards against mistakes: no server asked for the proof, and who holds the master key needs none.
     """
+    if code and given["method"] != "password":
+        raise UsageError(f"a login by {given['method']} takes no --code", hint="keystead login --help")
     method, credentials, kept = _credentials(given)
+    if code:
+        credentials["code"] = typed(CODE)
     with context.owner() as kms:
         token = kms.login(method, **credentials)
         if shown:
@@ -145,6 +151,8 @@ def whoami(context: Context) -> None:
     if me.accessor:
         rows += [("policies", ",".join(me.policies) or "-"), ("accessor", me.accessor)]
         rows.append(("until", output.moment(me.expires_ms)))
+        if me.mfa_ms is not None:
+            rows.append(("second factor", output.moment(me.mfa_ms)))
     output.table(("WHAT", "VALUE"), rows)
 
 

@@ -12,7 +12,7 @@ import click
 from keystead.cli import entry, output
 from keystead.cli.commands import Verbs
 from keystead.cli.context import Context, every, global_options, pass_context
-from keystead.cli.login import typed
+from keystead.cli.login import CODE, typed
 from keystead.errors import UsageError
 
 if TYPE_CHECKING:
@@ -104,6 +104,23 @@ def renew(context: Context, accessor: str | None, increment: str | None) -> None
         else:
             found = kms.tokens.renew_accessor(accessor, increment=increment)
     _tell(context, found)
+
+
+@token.command("verify")
+@global_options
+@pass_context
+def verify(context: Context) -> None:
+    """Show a second factor again. What a policy allows for some time after one works again with this access token.
+
+    The code is asked for, or comes on stdin.
+    """
+    code = typed(CODE)
+    with context.kms() as kms:
+        shown = kms.verify_second_factor(code)
+    if context.json:
+        output.document("token-verify/1", mfa_ms=shown)
+    else:
+        context.say("the second factor is shown for the access token that commands act by")
 
 
 @token.command("revoke")

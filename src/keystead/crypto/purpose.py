@@ -14,6 +14,7 @@ class Purpose(StrEnum):
     BACKUP = "backup"
     AUDIT = "audit"
     NAMED_KEY = "named-key"
+    SECOND_FACTOR = "second-factor"
 
 
 def label(form: str, purpose: Purpose, algorithm: str = "aes-256-gcm") -> bytes:

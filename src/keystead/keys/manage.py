@@ -44,7 +44,8 @@ class KnownBackup:
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """What is under a data key: (name, version) of each stored secret version, and of each named-key version.
+    """What is under a data key: (name, version) of each stored secret version, and of each named-key version; the users
+    whose second factor is.
 
     Envelopes and ciphertexts are kept by callers.
 
@@ -57,6 +58,7 @@ class Affected:
     backups: list[KnownBackup]
     shred_keys: str
     named_keys: list[tuple[str, int]]
+    second_factors: list[str]
 
     def stays_readable_in(self) -> list[KnownBackup]:
         """The known backups that open the key also after it was destroyed here."""
@@ -68,7 +70,8 @@ class DataKeyManager:
     """The use cases on one node's data keys.
 
     `under_key(transaction, reference)` lists the stored versions under a key, `destroy_versions` overwrites them;
-    `named` gives the rows of named keys, whose versions are under one too;
+    `named` gives the rows of named keys, whose versions are under one too, and `factors_under` the users whose
+    second factor is;
     `checkpoint` truncates the write-ahead log and says whether no reader was in the way; `changed` is called after
     each commit; `same_root(transaction)` raises Sealed where another process replaced the root key. `shred_keys` keeps
     what opens this store's shreddable backups, and `backups_holding(reference)` lists the known ones.
@@ -88,6 +91,7 @@ class DataKeyManager:
     shred_keys: ShredKeys
     backups_holding: Callable[[bytes], list[KnownBackup]]
     named: Callable[[Any], NamedUnder]
+    factors_under: Callable[[bytes], list[str]]
 
     def listing(self, session: Session) -> list[DataKeyInfo]:
         """Every data key, oldest first."""
@@ -186,7 +190,8 @@ class DataKeyManager:
             versions, backups = self.under_key(None, record.reference), self.backups_holding(record.reference)
             named = [(name, version) for _, name, version in self.named(None).under_key(record.reference)]
             detail.update(versions=len(versions), named_key_versions=len(named), backups=len(backups))
-            return Affected(key_id, versions, backups, self.shred_keys.path, named)
+            factors = self.factors_under(record.reference)
+            return Affected(key_id, versions, backups, self.shred_keys.path, named, factors)
 
     def destroy(self, session: Session, key_id: str) -> DataKeyInfo:
         """Destroy a data key and all stored versions under it. There is no undo.

@@ -8,6 +8,7 @@ from keystead.keys.manage import DataKeyManager
 from keystead.secrets.read import SecretReader
 from keystead.secrets.sweep import Sweeper
 from keystead.secrets.write import SecretWriter
+from keystead.storage.accounts import SqliteAccounts
 from keystead.storage.backups import SqliteBackups
 from keystead.storage.data_keys import SqliteDataKeys
 from keystead.storage.named_keys import SqliteNamedKeys
@@ -46,4 +47,5 @@ def assemble(node: Node) -> None:
         node.shred_keys,
         lambda reference: SqliteBackups(node.store.read()).holding(reference),
         lambda transaction: SqliteNamedKeys(node.store.read() if transaction is None else transaction),
+        lambda reference: SqliteAccounts(node.store.read()).second_factors_under(reference),
     )

@@ -13,9 +13,11 @@ from keystead.access.passwords import PasswordMethod, Passwords
 from keystead.access.proof_login import ProofMethod, certificate_proof, jwt_proof
 from keystead.access.register import TokenRegister, authentication_of
 from keystead.access.role_login import RoleMethod
+from keystead.access.second_factor import SecondFactors
 from keystead.access.session import Session
 from keystead.access.tokens import TokenLimits
 from keystead.crypto.kdf import Argon2Parameters
+from keystead.crypto.purpose import Purpose
 from keystead.node.sessions import see_tokens
 from keystead.seal.root import identity_hash_key, identity_mac_key
 from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
@@ -49,7 +51,10 @@ class Identities:
         )
         self._methods: dict[str, LoginMethod] = {}
         self.logins = Logins(node.gate, self.register, self._methods, node.clock)
-        self.add_method(PasswordMethod(self.passwords, self._binder, self._read_accounts, SqliteAccounts, locks))
+        self.factors = SecondFactors(
+            node.gate, self._binder, SqliteAccounts, node.clock, self.register, self._seal, self._open, locks
+        )
+        self.add_method(PasswordMethod(self.passwords, self._binder, self._read_accounts, SqliteAccounts, self.factors))
         self.add_method(RoleMethod(self._binder, SqliteAccounts))
         self.directory = Directory(
             node.gate, self._binder, self._read_accounts, SqliteAccounts, node.clock, self.register, self.passwords
@@ -69,6 +74,13 @@ class Identities:
         root = self._node.root
         integrity = root.integrity()
         return IdentityBinder(root.store_id, identity_hash_key(integrity), identity_mac_key(integrity))
+
+    def _seal(self, secret: bytes, aad: bytes) -> bytes:
+        _, key = self._node.ring.storing_key(Purpose.SECOND_FACTOR)
+        return key.seal(secret, aad)
+
+    def _open(self, blob: bytes, aad: bytes) -> bytearray:
+        return self._node.ring.open_material(blob, aad, Purpose.SECOND_FACTOR)
 
     def _read_accounts(self) -> SqliteAccounts:
         return SqliteAccounts(self._node.store.read())

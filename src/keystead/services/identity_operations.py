@@ -10,6 +10,7 @@ from keystead.clock import parse_duration
 from keystead.secrets.read import check_limit
 from keystead.services.auth_method_operations import AuthMethodOperations
 from keystead.services.paging import Page
+from keystead.services.second_factor_operations import SecondFactorOperations
 from keystead.services.session_face import SessionFace
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class TokenOperations:
         return Page(*self._register.listing(self._face._session, limit=limit, after=after, principal=principal))
 
 
-class IdentityOperations(AuthMethodOperations):
+class IdentityOperations(AuthMethodOperations, SecondFactorOperations):
     """`kms.identities`: users, who log in by password; roles, which machines log in to by role id and secret id; auth
     methods, by which those log in whom somebody else vouches for."""
 
@@ -149,16 +150,18 @@ class IdentityOperations(AuthMethodOperations):
         uses: int | None = None,
         period: Length = None,
         networks: Iterable[str] = (),
+        require_second_factor: bool = False,
     ) -> UserInfo:
         """A new user, whose logins give access tokens with these policies and lengths.
 
-        `name` is 1 to 64 of `a-z 0-9 . _ @ -`; no other spelling of it is accepted anywhere.
+        `name` is 1 to 64 of `a-z 0-9 . _ @ -`; no other spelling of it is accepted anywhere. Where a second
+        factor is required, nobody logs in until one was enrolled and confirmed.
 
         Raises:
             UsageError: name, password or lengths out of bounds. AlreadyExists: there is one of this name.
         """
         rules = _rules(policies, networks, ttl=ttl, max_ttl=max_ttl, uses=uses, period=period)
-        return self._directory.create_user(self._face._session, name, password, rules)
+        return self._directory.create_user(self._face._session, name, password, rules, require_second_factor)
 
     def change_user(
         self,
@@ -170,14 +173,16 @@ class IdentityOperations(AuthMethodOperations):
         uses: int | None = None,
         period: Length = None,
         networks: Iterable[str] = (),
+        require_second_factor: bool | None = None,
     ) -> UserInfo:
         """Give the logins of a user these rules, all of them, in the place of the former. Tokens there are keep theirs.
+        `require_second_factor` None: as it was.
 
         Raises:
             UsageError, IdentityNotFound.
         """
         rules = _rules(policies, networks, ttl=ttl, max_ttl=max_ttl, uses=uses, period=period)
-        return self._directory.change_user(self._face._session, name, rules)
+        return self._directory.change_user(self._face._session, name, rules, require_second_factor)
 
     def set_password(self, name: str, password: str) -> UserInfo:
         """Another password for a user; it ends the user's access tokens and lock.

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WhoAmI:
-    """Who acts, and how that was proved. `accessor` and `source` are "" for none; `expires_ms` None: never."""
+    """Who acts, and how that was proved. `accessor` and `source` are "" for none; `expires_ms` None: never.
+
+    `mfa_ms` is when a second factor was last shown, None: never.
+    """
 
     principal: str
     method: str
@@ -22,6 +25,7 @@ class WhoAmI:
     source: str
     expires_ms: int | None
     session: str
+    mfa_ms: int | None
 
 
 class LoginOperations(SessionFace):
@@ -30,10 +34,10 @@ class LoginOperations(SessionFace):
     def login(self, method: str, *, source: str | None = None, **credentials: Any) -> AccessToken:
         """An access token for whoever these credentials prove; `as_token` acts by it.
 
-        `password` takes `name` and `password`, `role` takes `role_id` and `secret_id`, `token` takes `token` and gives
-        that back. `jwt` takes the `name` of an auth method and the issuer's token as `jwt`; `certificate` takes such a
-        `name` and, as `chain`, what TLS showed: a list of DER, the client's own first, or PEM. `source` is the address
-        that the caller comes from, None where that is this process.
+        `password` takes `name` and `password`, and `code` where the user has a second factor; `role` takes `role_id`
+        and `secret_id`; `token` takes `token` and gives that back. `jwt` takes the `name` of an auth method and the
+        issuer's token as `jwt`; `certificate` takes such a `name` and, as `chain`, what TLS showed: a list of DER, the
+        client's own first, or PEM. `source` is the address that the caller comes from, None where that is this process.
 
         Raises:
             UsageError: no such method, or other credentials than it takes.
@@ -44,6 +48,18 @@ class LoginOperations(SessionFace):
 
         where = source_text(source) or self._session.authentication.source
         return self._node.identities.logins.login(self._session, method, where, credentials)
+
+    def verify_second_factor(self, code: str) -> int:
+        """Show a second factor again for the access token that this session acts by, which is of a user who logged in.
+
+        What comes back is the moment (ms since the epoch) that the condition `mfa_age` of policies counts from now on,
+        in every session that acts by this token. Codes count once: one that logged in does not serve here too.
+
+        Raises:
+            UsageError: no six digits. AuthenticationFailed: another code; it counts as a failed login.
+            LockedOut: too many failures under this name. Denied: the session is of no user who logged in.
+        """
+        return self._node.identities.factors.verify(self._session, code)
 
     def whoami(self) -> WhoAmI:
         """Who acts by this service's session."""
@@ -59,4 +75,5 @@ class LoginOperations(SessionFace):
                 proved.source,
                 session.expires_ms,
                 session.id,
+                proved.mfa_ms,
             )

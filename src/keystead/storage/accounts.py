@@ -34,6 +34,14 @@ class SqliteAccounts:
     def put_user(self, record: UserRecord) -> None:
         self._put("users", _USER, record)
 
+    def second_factors_under(self, reference: bytes) -> list[str]:
+        """The users whose second factor is encrypted under a data key."""
+        # A compact ciphertext names its data key in the bytes 4 to 11.
+        rows = self._connection.execute(
+            "SELECT name FROM users WHERE substr(factor, 5, 8) = ? ORDER BY name", (reference,)
+        )
+        return [name for (name,) in rows]
+
     def delete_user(self, name: str) -> None:
         self._connection.execute("DELETE FROM users WHERE name = ?", (name,))
 
@@ -107,7 +115,7 @@ class SqliteAccounts:
 
 
 def _user(row: Sequence[Any]) -> UserRecord:
-    return UserRecord(*typed(row, "tbiiibtiiib", f"the record of user {str(row[0])[:64]}"))
+    return UserRecord(*typed(row, "tbiiibtiiiiBIIIb", f"the record of user {str(row[0])[:64]}"))
 
 
 def _role(row: Sequence[Any]) -> RoleRecord:

@@ -50,6 +50,7 @@ def verify_jwt(config: JwtConfig, token: str, *, now_ms: int, keys: KeySource) -
         expires_ms,
         groups=_groups(config, claims),
         claims=_shown(config, claims),
+        mfa_ms=_second_factor_ms(config, claims, now_ms),
     )
 
 
@@ -85,6 +86,22 @@ def _check_times(config: JwtConfig, claims: dict[str, Any], now_ms: int) -> int:
             raise AuthenticationFailed(reason_class="too-old")
         expires = min(expires, issued + config.max_age_ms + config.leeway_ms)
     return expires
+
+
+def _second_factor_ms(config: JwtConfig, claims: dict[str, Any], now_ms: int) -> int | None:
+    """When the issuer saw a second factor: at `auth_time`, if `amr` lists a way that the operator takes for one.
+
+    Without both it is not known when, or how (RFC 8176; OpenID Connect Core 1.0, section 2), and so it never was.
+    """
+    ways = claims.get("amr")
+    if not config.second_factor_amr or not isinstance(ways, list):
+        return None
+    if not any(isinstance(way, str) and way in config.second_factor_amr for way in ways):
+        return None
+    shown = _date_ms(claims, "auth_time")
+    if shown is not None and shown > now_ms + config.leeway_ms:
+        raise AuthenticationFailed(reason_class="not-yet-valid")
+    return None if shown is None else min(shown, now_ms)
 
 
 def _date_ms(claims: dict[str, Any], name: str) -> int | None:

@@ -42,10 +42,11 @@ class JwtConfig:
 
     `issuer` must equal `iss` sign for sign. One of `audiences` must stand in `aud`; others may stand beside it only if
     `other_audiences` lists them. `algorithms` is what a token may be signed by. `bound_claims` must hold for all;
-    `roles` add policies. `name_claim` and `groups_claim` say who it is, `shown_claims` what goes to the log. A claim is
-    a name at the top, or a path such as `/realm_access/roles`. `leeway_ms` is at most 5 minutes; `max_age_ms` (0: none)
-    since `iat`. `ca_pem` (in place of the system's), `jwks_hosts` (where discovery may lead beside the issuer's own
-    host) and `private_networks` are for fetching, as are the times that end the list.
+    `roles` add policies. `name_claim` and `groups_claim` say who it is, `shown_claims` what goes to the log. With one
+    of `second_factor_amr` in `amr`, a second factor was shown at `auth_time`. A claim is a name at the top, or a path
+    such as `/realm_access/roles`. `leeway_ms` is at most 5 minutes; `max_age_ms` (0: none) since `iat`. `ca_pem` (in
+    place of the system's), `jwks_hosts` (where discovery may lead beside the issuer's own host) and `private_networks`
+    are for fetching, as are the times that end the list.
 
     Raises:
         ConfigurationError: `problems` names each wrong field.
@@ -62,6 +63,7 @@ class JwtConfig:
     name_claim: str = "sub"
     groups_claim: str = ""
     shown_claims: tuple[str, ...] = ()
+    second_factor_amr: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     roles: tuple[JwtRole, ...] = ()
     leeway_ms: int = DEFAULT_LEEWAY_MS
@@ -90,6 +92,7 @@ class JwtConfig:
         problems.require(is_text(self.name_claim), "name_claim", "must name a claim")
         problems.require(self.groups_claim == "" or is_text(self.groups_claim), "groups_claim", "must name a claim")
         problems.texts("shown_claims", self.shown_claims)
+        problems.texts("second_factor_amr", self.second_factor_amr)
         problems.policies("policies", self.policies)
         _check_bound(problems, "bound_claims", self.bound_claims)
         listed = isinstance(self.roles, tuple) and len(self.roles) <= MAX_ENTRIES

@@ -17,7 +17,8 @@ class Verified(NamedTuple):
     `method` is `jwt` or `certificate`; `name` 1 to 256 printable characters, unique within the method's configuration
     only; `policies` sorted, each once; `expires_ms` the first millisecond at which the credential is no longer good;
     `groups` and `claims` (names and texts) what it said beside, for the log and for policies; `binding` what a renewal
-    must show again, "" where nothing is bound.
+    must show again, "" where nothing is bound; `mfa_ms` when a second factor was shown to who vouches for it, if that
+    was told in the way that is taken.
     """
 
     method: str
@@ -27,6 +28,7 @@ class Verified(NamedTuple):
     groups: tuple[str, ...] = ()
     claims: tuple[tuple[str, str], ...] = ()
     binding: str = ""
+    mfa_ms: int | None = None
 
 
 def verified(
@@ -38,6 +40,7 @@ def verified(
     groups: tuple[str, ...] = (),
     claims: Iterable[tuple[str, str]] = (),
     binding: str = "",
+    mfa_ms: int | None = None,
 ) -> Verified:
     """A `Verified` whose name can be that of a principal.
 
@@ -51,7 +54,7 @@ def verified(
         make_principal(method, name)
     except UsageError:
         raise AuthenticationFailed(reason_class="name") from None
-    return Verified(method, name, tuple(sorted(set(policies))), expires_ms, groups, tuple(claims), binding)
+    return Verified(method, name, tuple(sorted(set(policies))), expires_ms, groups, tuple(claims), binding, mfa_ms)
 
 
 def check_binding(bound: str, again: Verified) -> None:

@@ -1,0 +1,5 @@
+ALTER TABLE users ADD COLUMN factor_required INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE users ADD COLUMN factor BLOB;
+ALTER TABLE users ADD COLUMN factor_made_ms INTEGER;
+ALTER TABLE users ADD COLUMN factor_confirmed_ms INTEGER;
+ALTER TABLE users ADD COLUMN factor_step INTEGER;
