@@ -222,7 +222,7 @@ def test_policies_tokens_users_and_roles(both: Connection) -> None:
         both.login("password", name="both-ada", password="wrong")
     child = kms.tokens.create(ttl="10m", uses=50, meta={"for": "a job"})
     assert (child.info.policies, child.info.uses_left) == (("administrator",), 50)
-    assert [item.name for item in kms.identities.list_users().items] >= ["both-ada"]
+    assert "both-ada" in [item.name for item in kms.identities.list_users().items]
     kms.identities.delete_user("both-ada")
     with pytest.raises(IdentityNotFound):
         kms.identities.read_user("both-ada")

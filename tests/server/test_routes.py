@@ -13,7 +13,7 @@ from keystead.api.shapes import Maybe
 from keystead.server.routes import Routes
 
 ENDPOINTS = Routes().all()
-OWN = {"whoami", "lookup", "renew", "revoke"}
+OWN = {"whoami", "lookup", "renew", "revoke", "verify_second_factor"}
 """What anybody may do with the access token that is shown."""
 SAMPLES: dict[str, Any] = {
     "operation": "encrypt",
@@ -36,6 +36,7 @@ SAMPLES: dict[str, Any] = {
     "accessor": f"acc_{'0' * 32}",
     "secret_id": "guarded",
     "length": 32,
+    "code": "123456",
     "context": {"a": "b"},
 }
 NAMES = {"id": f"ses_{'0' * 32}", "accessor": f"acc_{'0' * 32}"}

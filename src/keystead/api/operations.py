@@ -140,6 +140,7 @@ def _identities() -> list[Operation]:
     tokens, face = "kms.tokens", "kms.identities"
     return [
         Operation("kms", "whoami", "GET", "/whoami"),
+        Operation("kms", "verify_second_factor", "POST", "/whoami:verify-second-factor", result="shown_ms"),
         Operation("kms", "sessions", "GET", "/sessions"),
         Operation("kms", "revoke_session", "DELETE", "/sessions/{id}", status=204),
         Operation(tokens, "create", "POST", "/tokens", status=201),
@@ -157,6 +158,9 @@ def _identities() -> list[Operation]:
         Operation(face, "change_user", "PUT", "/users/{name}"),
         Operation(face, "delete_user", "DELETE", "/users/{name}", status=204),
         Operation(face, "set_password", "POST", "/users/{name}:set-password"),
+        Operation(face, "enroll_second_factor", "POST", "/users/{name}:enroll-second-factor", status=201),
+        Operation(face, "confirm_second_factor", "POST", "/users/{name}:confirm-second-factor"),
+        Operation(face, "remove_second_factor", "POST", "/users/{name}:remove-second-factor"),
         Operation(face, "list_roles", "GET", "/roles"),
         Operation(face, "create_role", "POST", "/roles", status=201),
         Operation(face, "read_role", "GET", "/roles/{name}"),

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 from keystead.access.accounts import SecretIdInfo
-from keystead.access.token_text import AccessToken, NewSecretId
+from keystead.access.token_text import AccessToken, NewSecondFactor, NewSecretId
 from keystead.access.tokens import TokenInfo
 from keystead.api import vocabulary
 from keystead.api.problems import problem, read_problem
@@ -52,6 +52,16 @@ _SIMPLE: Final[Mapping[Any, Shape]] = types.MappingProxyType(
         object: Anything(),
         type(None): Given("null", {"type": "null"}, lambda _: None, lambda _: None),
         SecretValue: Secret(),
+        NewSecondFactor: Given(
+            "a second factor",
+            {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("name", "secret", "uri")},
+                "required": ["name", "secret", "uri"],
+            },
+            lambda value: {"name": value.name, "secret": value.reveal(), "uri": value.reveal_uri()},
+            lambda found: NewSecondFactor(found["secret"], found["uri"], found["name"]),
+        ),
         Envelope: Anything(only_object=True),
         KeysteadError: Given("a problem", {"$ref": "#/components/schemas/Problem"}, problem, read_problem),
     }

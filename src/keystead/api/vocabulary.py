@@ -15,7 +15,7 @@ from keystead.access.accounts import RoleInfo, SecretIdInfo, UserInfo
 from keystead.access.auth_methods import AuthMethodInfo
 from keystead.access.explain import Access, Explanation
 from keystead.access.stored import PolicyInfo
-from keystead.access.token_text import AccessToken, NewSecretId
+from keystead.access.token_text import AccessToken, NewSecondFactor, NewSecretId
 from keystead.access.tokens import TokenInfo
 from keystead.audit.reader import LogEntry
 from keystead.audit.record import Record
@@ -41,7 +41,7 @@ from keystead.services.status import Status
 
 _TYPES = (
     Access, AccessToken, Affected, AuthMethodInfo, BackupReport, BatchItem, Circumstances, DataKeyInfo, Envelope,
-    Explanation, ExportedKey, GeneratedKey, Keep, KeyInfo, KeyVersionInfo, LogEntry, Mac, NewSecretId, Page, Path,
+    Explanation, ExportedKey, GeneratedKey, Keep, KeyInfo, KeyVersionInfo, LogEntry, Mac, NewSecondFactor, NewSecretId, Page, Path,
     PolicyInfo, PublicKeyInfo, Record, Report, RoleInfo, SecretIdInfo, SecretInfo, SecretValue, SessionInfo,
     SharedSecret, Signature, SlotInfo, Status, Swept, TokenInfo, UserInfo, VersionInfo, WhoAmI,
 )  # fmt: skip
