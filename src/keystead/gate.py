@@ -183,6 +183,8 @@ class Gate(Generic[T]):
         self._clock = clock
         self.take_use: Callable[[Session], str | None] = _no_count
         """Take one use of a session's access token, durably; the class of the reason where it has none left."""
+        self.alongside: Callable[[Session, T, str], None] = _nothing
+        """What is put into the transaction of each change besides; it may refuse the change by raising."""
 
     def admit(self, session: Session, action: str, resource: str, facts: Facts = None) -> float:
         """Return if the session lives and its principal may do this; until when (monotonic seconds) that holds.
@@ -273,6 +275,7 @@ class Gate(Generic[T]):
         try:
             with self._write(operation_id) as transaction:
                 change = Change(transaction, operation_id, [entry], entry.detail)
+                self.alongside(session, transaction, operation_id)
                 yield change
                 if not change.skip:
                     queued = self.recorder.enqueue(transaction, change.entries)
@@ -297,6 +300,10 @@ class Gate(Generic[T]):
 
 def _no_count(session: Session) -> None:  # noqa: ARG001 - as `take_use` is called
     return None
+
+
+def _nothing(session: Session, transaction: Any, operation_id: str) -> None:
+    """As `alongside` is called."""
 
 
 _HIDDEN: Final[Mapping[str, tuple[type[NotFound], str]]] = {

@@ -41,9 +41,9 @@ from keystead.services.status import Status
 
 _TYPES = (
     Access, AccessToken, Affected, AuthMethodInfo, BackupReport, BatchItem, Circumstances, DataKeyInfo, Envelope,
-    Explanation, ExportedKey, GeneratedKey, Keep, KeyInfo, KeyVersionInfo, LogEntry, Mac, NewSecondFactor, NewSecretId, Page, Path,
-    PolicyInfo, PublicKeyInfo, Record, Report, RoleInfo, SecretIdInfo, SecretInfo, SecretValue, SessionInfo,
-    SharedSecret, Signature, SlotInfo, Status, Swept, TokenInfo, UserInfo, VersionInfo, WhoAmI,
+    Explanation, ExportedKey, GeneratedKey, Keep, KeyInfo, KeyVersionInfo, LogEntry, Mac, NewSecondFactor, NewSecretId,
+    Page, Path, PolicyInfo, PublicKeyInfo, Record, Report, RoleInfo, SecretIdInfo, SecretInfo, SecretValue,
+    SessionInfo, SharedSecret, Signature, SlotInfo, Status, Swept, TokenInfo, UserInfo, VersionInfo, WhoAmI,
 )  # fmt: skip
 
 NAMES: Final[Mapping[str, Any]] = MappingProxyType(

@@ -14,6 +14,7 @@ class Purpose(StrEnum):
     BACKUP = "backup"
     AUDIT = "audit"
     NAMED_KEY = "named-key"
+    ANSWER = "answer"
     SECOND_FACTOR = "second-factor"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keystead.keys.manage import DataKeyManager
+from keystead.node.once import Once
 from keystead.secrets.read import SecretReader
 from keystead.secrets.sweep import Sweeper
 from keystead.secrets.write import SecretWriter
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 def assemble(node: Node) -> None:
     """Plug the rooms' use cases into what the node has of store, clock, gate and keys."""
+    node.once = Once(node)
+    node.gate.alongside = node.once.alongside
     node.sweeper = Sweeper(
         node.gate,
         node.binder,

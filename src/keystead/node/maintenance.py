@@ -24,6 +24,7 @@ def maintain(node: Node) -> None:
         node.named.manager.maintain(node.system)
     if anything_ended(node.store.read(), node.clock.now_ms() - KEPT_ENDED_MS):
         node.identities.sweep(node.system)
+    node.once.sweep()
     records = node.ring.stored()
     for record in records:
         if record.state is KeyState.ACTIVE:

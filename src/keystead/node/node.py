@@ -23,6 +23,7 @@ from keystead.node.assembly import assemble
 from keystead.node.fork import survive_forks
 from keystead.node.location import Location
 from keystead.node.maintenance import maintain
+from keystead.node.once import Once
 from keystead.node.outcomes import noting_unknown
 from keystead.node.periods import Periods
 from keystead.node.policies import make_gate, policy_engine
@@ -64,6 +65,7 @@ class Files(NamedTuple):
 class Node:
     """An open store and what is shared by the services on it. Made by `keystead.node.opening`."""
 
+    once: Once
     sweeper: Sweeper
     reader: SecretReader
     writer: SecretWriter
@@ -347,8 +349,6 @@ class Node:
             self.recorder.append(entry)
         except OperatorError:
             self.notices.append(f"background work failed: {type(error).__name__}")
-
-    # The end
 
     open_session = open_session
     close_session = close_session

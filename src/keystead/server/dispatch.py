@@ -6,6 +6,7 @@ Both go one way: target, token, session, limits, members, service, answer. Neith
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -193,6 +194,35 @@ class Dispatch:
         return found
 
     def _called(
+        self, caller: Caller, endpoint: Endpoint, target: Target, arguments: dict[str, Any], request: Request
+    ) -> Answer:
+        if b"idempotency-key" in request.headers and endpoint.operation.changes:
+            return self._called_once(caller, endpoint, target, arguments, request)
+        return self._called_now(caller, endpoint, target, arguments, request)
+
+    def _called_once(
+        self, caller: Caller, endpoint: Endpoint, target: Target, arguments: dict[str, Any], request: Request
+    ) -> Answer:
+        """The same for a request under a key: what was answered to it before, if it was."""
+        once, key = caller.node.once, request.headers[b"idempotency-key"]
+        asked = once.asked(caller.session, key.decode("latin-1"), request.method, request.target, request.body)
+        known = once.answer(asked)
+        if known is not None:
+            kept = json.loads(known)
+            headers = tuple((name.encode("ascii"), text.encode("ascii")) for name, text in kept["headers"])
+            body = kept["body"].encode("utf-8")
+            return Answer(kept["status"], body, headers=(*headers, (b"idempotent-replayed", b"true")))
+        with once.doing(asked):
+            answer = self._called_now(caller, endpoint, target, arguments, request)
+        told = {
+            "status": answer.status,
+            "body": answer.body.decode("utf-8"),
+            "headers": [(name.decode("ascii"), text.decode("ascii")) for name, text in answer.headers],
+        }
+        once.keep(asked, json.dumps(told).encode("utf-8"))
+        return answer
+
+    def _called_now(
         self, caller: Caller, endpoint: Endpoint, target: Target, arguments: dict[str, Any], request: Request
     ) -> Answer:
         special = BODIES.get(endpoint.operation.id)
