@@ -1,0 +1,70 @@
+"""Settings of the server: where they come from, what contradicts, and that the page lists them as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.docs.pages import rows, section
+
+from keystead.errors import ConfigurationError
+from keystead.server.settings import ServerSettings, load_configuration
+
+
+def file(folder: Path, text: str) -> Path:
+    path = folder / "keystead.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_flag_goes_before_the_environment_that_before_the_file_and_each_says_whence(tmp_path: Path) -> None:
+    path = file(tmp_path, "[server]\nport = 1\nworkers = 2\ndrain = '5s'\n")
+    variables = {"KEYSTEAD_SERVER_PORT": "3", "KEYSTEAD_SERVER_WORKERS": "4", "KEYSTEAD_OTHER": "x"}
+    found = load_configuration(path, variables, {"port": 5, "address": None})
+    assert (found.settings.port, found.settings.workers, found.settings.drain_ms) == (5, 4, 5_000)
+    sources = {each.name: each.source for each in found.explained}
+    assert sources["port"] == "--port"
+    assert sources["workers"] == "KEYSTEAD_SERVER_WORKERS"
+    assert (sources["drain"], sources["address"]) == (str(path), "default")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"port": 70_000}, "port"),
+        ({"prt": 1}, "prt"),
+        ({"drain_ms": 5}, "drain_ms"),
+        ({"drain": "soon"}, "drain"),
+        ({"insecure": "perhaps"}, "insecure"),
+        ({"insecure": 1}, "insecure"),
+        ({"tls_key": "x"}, "tls_certificate"),
+        ({"tls_client_authorities": "x"}, "tls_client_authorities"),
+        ({"address": "0.0.0.0"}, "address"),
+        ({"address": "keys.example"}, "address"),
+        ({"allowed_hosts": [1]}, "allowed_hosts"),
+    ],
+)
+def test_what_is_wrong_is_named_and_all_of_it_at_once(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_configuration(None, {"KEYSTEAD_SERVER_WORKERS": "0"}, settings)
+    assert any(name.startswith(named) for name in caught.value.problems)
+    assert any(name.startswith("workers") for name in caught.value.problems)
+
+
+def test_a_file_that_is_no_toml_or_has_no_table_is_told(tmp_path: Path) -> None:
+    for text in ("[server\n", "server = 1\n"):
+        with pytest.raises(ConfigurationError):
+            load_configuration(file(tmp_path, text), {}, {})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_tls(address: str) -> None:
+    assert load_configuration(None, {}, {"address": address}).settings.is_loopback
+
+
+def test_the_page_lists_each_setting_with_its_default() -> None:
+    told = {row[0]: row[1].strip("`") for row in rows(section("docs/server.md", "Settings"))}
+    explained = load_configuration(None, {}, {}).explained
+    assert told == {each.name: each.value for each in explained}
+    assert len(told) == len(ServerSettings.__dataclass_fields__)
