@@ -64,7 +64,7 @@ def test_loopback_needs_no_tls(address: str) -> None:
 
 
 def test_the_page_lists_each_setting_with_its_default() -> None:
-    told = {row[0]: row[1].strip("`") for row in rows(section("docs/server.md", "Settings"))}
+    told = {row[0].strip("`"): row[1].strip("`") for row in rows(section("docs/server.md", "Settings"))}
     explained = load_configuration(None, {}, {}).explained
     assert told == {each.name: each.value for each in explained}
     assert len(told) == len(ServerSettings.__dataclass_fields__)
