@@ -1,8 +1,9 @@
 # Every chore is one word. All of them make what they need; only the first time needs a network.
 .DEFAULT_GOAL := help
-.PHONY: help run test check policy-campaign bench bench-server lock clean
+.PHONY: help run test check policy-campaign api-campaign server-campaign bench bench-server lock clean
 VENV := .venv
 BENCH_VENV := .venv-bench
+CAMPAIGN_VENV := .venv-campaign
 LOCK_VENV := .venv-lock
 ARGS ?=
 # The example must show the same whatever the caller has set.
@@ -34,6 +35,14 @@ policy-campaign: ## the policy engine against its model (ARGS="100000" for fewer
 	@requirements/set-up $(VENV) requirements/test.txt
 	@$(VENV)/bin/python -m tests.policy.campaign $(ARGS)
 
+api-campaign: ## a schema fuzzer with every check on against a live server (ARGS="500" for more examples than 50)
+	@requirements/set-up $(CAMPAIGN_VENV) requirements/campaign.txt
+	@$(WITHOUT_SETTINGS) $(CAMPAIGN_VENV)/bin/python -m tests.server.api_campaign $(ARGS)
+
+server-campaign: ## 10,000 tries at finding old state after an answer, in every worker (ARGS="..." for pytest)
+	@requirements/set-up $(VENV) requirements/test.txt
+	@KEYSTEAD_SERVER_ROUNDS=2500 $(VENV)/bin/python -m pytest -q tests/server/test_workers.py -k t41 $(ARGS)
+
 bench: ## keystead and its peers side by side, written to docs/benchmark.md (ARGS="ciphers" for a part)
 	@requirements/set-up $(BENCH_VENV) requirements/bench.txt
 	@$(WITHOUT_SETTINGS) $(BENCH_VENV)/bin/python -m bench $(ARGS)
@@ -45,11 +54,11 @@ bench-server: ## the server beside OpenBao, written to docs/benchmark-server.md 
 lock: ## renew the lock files from requirements/*.in (asks the package index)
 	@$(PYTHON_FOR_LOCK) -m venv $(LOCK_VENV)
 	@$(LOCK_VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
-	@cd requirements && for part in run test bench; do \
+	@cd requirements && for part in run test bench campaign; do \
 		CUSTOM_COMPILE_COMMAND="make lock" ../$(LOCK_VENV)/bin/$(COMPILE) --output-file $$part.txt $$part.in || exit 1; \
 	done
 
 PYTHON_FOR_LOCK = $(or $(PYTHON),python3.11)
 
 clean: ## remove what the other words made
-	rm -rf .venv $(BENCH_VENV) $(LOCK_VENV) .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(BENCH_VENV) $(CAMPAIGN_VENV) $(LOCK_VENV) .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote
 
+from keystead.api.bounds import bounded
 from keystead.api.operations import PREFIX, Operation
 from keystead.api.problems import problem, read_problem
 from keystead.api.reading import parameters_of, result_of
@@ -211,7 +212,7 @@ class Endpoint:
         properties: dict[str, Schema] = {}
         required = []
         for _, member, shape, must in self.given:
-            added = shape.members(member)
+            added = {name: bounded(name, schema) for name, schema in shape.members(member).items()}
             properties |= added
             if must and len(added) == 1:
                 required.append(member)

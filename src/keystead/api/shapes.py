@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from keystead.clock import format_duration
+from keystead.clock import format_duration, parse_duration
 from keystead.errors import UsageError
 
 Schema = dict[str, Any]
@@ -199,6 +199,8 @@ class Maybe(Shape):
 
     def take(self, body: Mapping[str, Any], name: str) -> Any:
         if name in body and body[name] is None:
+            if any(other in body for other in self.inner.names(name) if other != name):
+                raise UsageError(f"{name} is null, and given under another name too", hint="give one of the two")
             return None
         return self.inner.take(body, name)
 
@@ -237,7 +239,7 @@ class Row(Shape):
         schemas, count = [shape.schema for shape in inner], len(inner)
         super().__init__(
             f"a list of {count} values",
-            {"type": "array", "prefixItems": schemas, "minItems": count, "maxItems": count},
+            {"type": "array", "items": {"anyOf": schemas}, "minItems": count, "maxItems": count},
         )
         self._inner = inner
 
@@ -280,6 +282,7 @@ class Duration(Shape):
     def decode(self, found: Any) -> str:
         if type(found) is not str:
             raise ValueError(self.what)
+        parse_duration(found, allow_zero=True)
         return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keystead.access.session import Session
+from keystead.errors import MasterKeyInvalid, UsageError
 from keystead.keys.named.look import NamedKeyReader
 from keystead.keys.named.manage import NamedKeyManager
 from keystead.keys.named.model import KeyBinder
@@ -35,7 +36,7 @@ class NamedKeys:
             node.keys_changed,
             node.scrub,
         )
-        self.porter = KeyPorter(self.manager, self.ring, lambda text: require_strength(Passphrase(text)))
+        self.porter = KeyPorter(self.manager, self.ring, _require_passphrase)
 
     def _rows(self) -> SqliteNamedKeys:
         return SqliteNamedKeys(self._node.store.read())
@@ -49,3 +50,13 @@ class NamedKeys:
         use = NamedKeyUse(self.ring, node.gate, node.counts, session, node.clock)
         node.on_change(session, use.end_period)
         return use
+
+
+def _require_passphrase(text: str) -> None:
+    try:
+        passphrase = Passphrase(text)
+    except MasterKeyInvalid as error:
+        raise UsageError(
+            "the passphrase of the key's backup cannot be used", why=error.why, hint="give another"
+        ) from None
+    require_strength(passphrase)

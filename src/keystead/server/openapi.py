@@ -6,6 +6,7 @@ import inspect
 from typing import Any, Final
 
 from keystead import __version__
+from keystead.api.bounds import PATHS, bounded
 from keystead.api.endpoint import Endpoint
 from keystead.api.operations import PREFIX
 from keystead.api.shapes import ByName, Maybe, Schema
@@ -95,11 +96,18 @@ def _problems() -> dict[str, Any]:
 def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if endpoint.path_parameter:
-        schema = {"type": "string"}
+        schema = {"type": "string", **PATHS.get(endpoint.path_parameter, {})}
         found.append({"name": endpoint.path_parameter, "in": "path", "required": True, "schema": schema})
     if endpoint.in_query:
         for _, member, shape, required in endpoint.given:
             inner = shape.inner if isinstance(shape, Maybe) else shape
             if not isinstance(inner, ByName):
-                found.append({"name": member, "in": "query", "required": required, "schema": inner.schema})
+                found.append(
+                    {
+                        "name": member,
+                        "in": "query",
+                        "required": required,
+                        "schema": bounded(member, inner.schema),
+                    }
+                )
     return found

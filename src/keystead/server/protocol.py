@@ -33,7 +33,7 @@ _KEPT: Final = frozenset(
 )  # fmt: skip
 _ONCE: Final = frozenset(_KEPT - {b"accept-encoding"})
 _QUEUED: Final = 16
-_METHODS: Final = {name.encode("ascii"): name for name in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
+_OTHER_PROTOCOLS: Final = frozenset((b"CONNECT", b"PRI"))
 
 
 class ApiProtocol(HttpToolsProtocol):
@@ -185,7 +185,8 @@ class ApiProtocol(HttpToolsProtocol):
     def _refused(self) -> Refusal | None:
         """What is wrong with the head of a request, if anything is."""
         seen, version = self._seen, self.parser.get_http_version()
-        self._method = _METHODS.get(self.parser.get_method(), "")
+        method = self.parser.get_method()
+        self._method = "" if method in _OTHER_PROTOCOLS else method.decode("ascii")
         known = version == "1.1" and b"host" in seen if version != "1.0" else b"transfer-encoding" not in seen
         if not known or not self._method or not self.url.startswith(b"/"):
             return answers.MALFORMED

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keystead.audit.checkpoints import AuditKeys
 from keystead.clock import SystemClock
-from keystead.errors import StoreNotFound
+from keystead.errors import StoreNotFound, UsageError
 from keystead.node.location import Location, locate
 from keystead.node.settings import environment
 from keystead.services.session_face import SessionFace
@@ -20,6 +20,8 @@ from keystead.storage.sqlite import SqliteStore
 if TYPE_CHECKING:
     from keystead.audit.reader import LogEntry
     from keystead.audit.report import Report
+
+MOST_ENTRIES: Final = 100_000
 
 
 class AuditOperations:
@@ -52,9 +54,15 @@ class AuditOperations:
             return report
 
     def tail(self, count: int = 20) -> list[LogEntry]:
-        """The last records of all chains, oldest first."""
+        """The last records of all chains, oldest first.
+
+        Raises:
+            UsageError: more than 100,000 are asked for, or less than none.
+        """
         from keystead.audit.reader import tail  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
+        if not 0 <= count <= MOST_ENTRIES:
+            raise UsageError(f"count must be 0 to {MOST_ENTRIES:,}")
         node = self._face._node
         with node.gate.read(self._face._session, "audit:read", "audit", "audit_read"):
             return tail(node.location.audit, count)
