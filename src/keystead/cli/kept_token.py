@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from keystead.errors import FileUnavailable
+from keystead.errors import FileUnavailable, MasterKeyInvalid
 
 _SERVICE: Final = "keystead"
 _IN_KEYRING: Final = b"keyring\n"
@@ -41,7 +41,8 @@ class KeptToken:
         """The token and what it is bound to; None where nobody logged in.
 
         Raises:
-            MasterKeyInvalid: others can read its file, or it is a symbolic link or another user's.
+            MasterKeyInvalid: others can read its file, or it is a symbolic link or another user's; or somebody logged
+                in, and the keyring gives nothing. To pass that over would be to act as the owner.
         """
         from keystead.seal.private_file import read_private
 
@@ -49,9 +50,25 @@ class KeptToken:
         if data is None:
             return None
         if data == _IN_KEYRING:
-            keyring = _keyring()
-            return _parsed(None if keyring is None else keyring.get_password(_SERVICE, self._store_id))
+            return _parsed(self._from_keyring())
         return _parsed(data.decode("utf-8", "surrogateescape"))
+
+    def _from_keyring(self) -> str:
+        keyring, why = _keyring(), "there is no keyring here"
+        if keyring is not None:
+            try:
+                found = keyring.get_password(_SERVICE, self._store_id)
+            except Exception as error:  # a keyring raises what its backend does
+                found, why = None, f"the keyring cannot be read ({type(error).__name__})"
+            else:
+                why = "the keyring does not hold it"
+            if isinstance(found, str) and found:
+                return found
+        raise MasterKeyInvalid(
+            "the access token of the last login cannot be used",
+            why=why,
+            hint="unlock the keyring; or keystead logout, and act as the owner",
+        )
 
     def write(self, kept_token: Kept) -> str:
         """Keep a token in the place of the one before; where it is, in words.
@@ -95,9 +112,8 @@ class KeptToken:
             return False
 
 
-def _parsed(text: str | None) -> Kept | None:
-    lines = [] if text is None else text.strip().split("\n")
-    return Kept(*lines[:3]) if lines else None
+def _parsed(text: str) -> Kept:
+    return Kept(*text.strip().split("\n")[:3])
 
 
 def _keyring() -> Any | None:
