@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.leaks.scenes import code_of
 from tests.methods import issuing
 from tests.methods.authorities import SPIFFE, root
 from tests.methods.serving import VALID
+
+from keystead.cli.kept_token import Kept, KeptToken
 
 WORDS = "correct horse battery"
 FAST = "password_iterations = 2\npassword_lanes = 1\npassword_memory_kib = 19456\n"
@@ -240,6 +243,18 @@ def test_who_logged_in_never_acts_as_the_owner_since_a_keyring_gives_nothing(
         assert b"local:" not in done.out
     assert ks.fresh("logout", env=without).code == 0
     assert b"local:" in ks.fresh("whoami", env=without).out
+
+
+def test_who_logs_in_again_is_logged_in_all_the_while(state: Path) -> None:
+    """Else a command that comes between the old token and the new one would act as the owner."""
+    kept = KeptToken("a-store")
+    kept.write(Kept("ks_usr_first"))
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [kept.write(Kept(f"ks_usr_{number}")) for number in range(50)])
+        while not writing.done():
+            assert kept.read() is not None
+    assert kept.read() == Kept("ks_usr_49")
+    assert [path.name for path in state.iterdir()] == ["token-a-store"]
 
 
 def test_a_machine_logs_in_to_a_role(ks: Commands, state: Path) -> None:

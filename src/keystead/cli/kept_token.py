@@ -36,6 +36,7 @@ class KeptToken:
     def __init__(self, store_id: str) -> None:
         self._store_id = store_id
         self._path = _state_folder() / f"token-{store_id}"
+        self._new = self._path.with_name(f"{self._path.name}.new")
 
     def read(self) -> Kept | None:
         """The token and what it is bound to; None where nobody logged in.
@@ -82,8 +83,10 @@ class KeptToken:
         kept = self._put_into_keyring(token)
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._path.unlink(missing_ok=True)
-            write_private(self._path, _IN_KEYRING if kept else token.encode("utf-8", "surrogateescape") + b"\n")
+            self._new.unlink(missing_ok=True)
+            write_private(self._new, _IN_KEYRING if kept else token.encode("utf-8", "surrogateescape") + b"\n")
+            # At no moment is there none: a command of then would act as the owner.
+            self._new.replace(self._path)
         except OSError as error:
             raise FileUnavailable(
                 f"cannot keep the access token in {self._path}",
@@ -98,7 +101,8 @@ class KeptToken:
             if self._path.read_bytes() == _IN_KEYRING and (keyring := _keyring()) is not None:
                 with suppress(Exception):  # a keyring raises what its backend does
                     keyring.delete_password(_SERVICE, self._store_id)
-        self._path.unlink(missing_ok=True)
+        for path in (self._path, self._new):
+            path.unlink(missing_ok=True)
 
     def _put_into_keyring(self, token: str) -> bool:
         keyring = _keyring()
