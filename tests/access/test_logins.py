@@ -485,7 +485,12 @@ def test_a_secret_id_has_a_number_of_uses_that_is_one(store: Connection, uses: i
 def test_logging_in_by_a_token_gives_it_back_where_it_is_good(store: Connection) -> None:
     token = store.kms.tokens.create(name="x")
     assert store.login("token", token=token.reveal()).info == token.info
-    assert store.login("token", token=token).reveal() == token.reveal()
+    assert store.login("token", token=token, source="192.0.2.7").reveal() == token.reveal()
+    shown = [record for record in records(store, "login_succeeded") if record.detail["method"] == "token"]
+    assert [(record.target, record.detail["holder"], record.detail.get("source")) for record in shown] == [
+        (f"token/{token.accessor}", token.info.principal, None),
+        (f"token/{token.accessor}", token.info.principal, "192.0.2.7"),
+    ]
     assert store.kms.tokens.lookup(token) == token.info
     store.kms.tokens.revoke_accessor(token.accessor)
     with pytest.raises(AuthenticationFailed):

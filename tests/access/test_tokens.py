@@ -410,6 +410,23 @@ def test_cve_2024_8365_and_0831_failures_tell_their_class_and_source_and_no_toke
         assert text.encode() not in log and text.split("_")[2].encode() not in log
 
 
+def test_a_text_that_is_no_token_leaves_a_record_whatever_was_to_be_done_with_it(free: Connection) -> None:
+    free.kms.identities.create_role("ci")
+    tokens = free.kms.tokens
+    for call in (
+        tokens.lookup,
+        tokens.renew,
+        tokens.revoke,
+        lambda text: free.kms.identities.lookup_secret_id("ci", text),
+    ):
+        before = len(records(free))
+        with pytest.raises(AuthenticationFailed):
+            call("nonsense")
+        (record,) = records(free)[before:]
+        assert (record.outcome, record.detail["reason_class"]) == ("failed", "malformed")
+        assert "nonsense" not in str(record)
+
+
 def test_a_bound_token_needs_what_it_is_bound_to_for_every_session_and_so_for_renewing(free: Connection) -> None:
     """Row 13: renewing needs a session, and a session needs the certificate."""
     node, kms = free.kms.node, free.kms

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from tests.leaks.scenes import code_of
 from tests.methods import issuing
 from tests.methods.authorities import SPIFFE, root
 from tests.methods.serving import VALID
+
+from keystead.cli.kept_token import Kept, KeptToken
 
 WORDS = "correct horse battery"
 FAST = "password_iterations = 2\npassword_lanes = 1\npassword_memory_kib = 19456\n"
@@ -183,23 +186,34 @@ def test_a_kept_token_that_others_could_reach_is_refused(ks: Commands, state: Pa
     assert not path.is_symlink() and stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_the_keyring_keeps_it_where_one_works(ks: Commands, state: Path, tmp_path: Path) -> None:
+RING = """
+import json, os, pathlib
+PATH = pathlib.Path({path!r})
+class Backend: priority = 5
+def get_keyring(): return Backend()
+def _all(): return json.loads(PATH.read_text()) if PATH.exists() else {{}}
+def get_password(service, name):
+    if "LOCKED" in os.environ: raise RuntimeError("locked")
+    return _all().get(service + name)
+def set_password(service, name, text): PATH.write_text(json.dumps({{**_all(), service + name: text}}))
+def delete_password(service, name): PATH.write_text("{{}}")
+"""
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> Path:
+    """A folder with a package keyring that keeps all in the file `ring.json` beside it."""
     package = tmp_path / "packages"
     package.mkdir()
-    (package / "keyring.py").write_text(
-        "import json, pathlib\n"
-        f"PATH = pathlib.Path({str(tmp_path / 'ring.json')!r})\n"
-        "class Backend: priority = 5\n"
-        "def get_keyring(): return Backend()\n"
-        "def _all(): return json.loads(PATH.read_text()) if PATH.exists() else {}\n"
-        "def get_password(service, name): return _all().get(service + name)\n"
-        "def set_password(service, name, text): PATH.write_text(json.dumps({**_all(), service + name: text}))\n"
-        "def delete_password(service, name): PATH.write_text('{}')\n"
-    )
+    (package / "keyring.py").write_text(RING.format(path=str(tmp_path / "ring.json")))
+    return package
+
+
+def test_the_keyring_keeps_it_where_one_works(ks: Commands, state: Path, tmp_path: Path, ring: Path) -> None:
     ks.good("user", "create", "ada", input=WORDS)
 
     def fresh(*words: str, data: bytes = b"") -> str:
-        done = ks.fresh(*words, input=data, env={"PYTHONPATH": str(package), "XDG_STATE_HOME": str(state.parent)})
+        done = ks.fresh(*words, input=data, env={"PYTHONPATH": str(ring), "XDG_STATE_HOME": str(state.parent)})
         assert done.code == 0, done.err
         return done.out.decode() + done.err
 
@@ -209,6 +223,38 @@ def test_the_keyring_keeps_it_where_one_works(ks: Commands, state: Path, tmp_pat
     assert "user:ada" in fresh("whoami")
     assert "logged out" in fresh("logout")
     assert (tmp_path / "ring.json").read_text() == "{}" and list(state.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["locked", "removed", "emptied"])
+def test_who_logged_in_never_acts_as_the_owner_since_a_keyring_gives_nothing(
+    ks: Commands, state: Path, tmp_path: Path, ring: Path, how: str
+) -> None:
+    """As from a job without a desktop session."""
+    ks.good("user", "create", "ada", input=WORDS)
+    env = {"PYTHONPATH": str(ring), "XDG_STATE_HOME": str(state.parent)}
+    assert ks.fresh("login", "ada", input=WORDS.encode(), env=env).code == 0
+    if how == "emptied":
+        (tmp_path / "ring.json").write_text("{}")
+    without = {**env, **({"LOCKED": "1"} if how == "locked" else {"PYTHONPATH": ""} if how == "removed" else {})}
+    for words in (("whoami",), ("list",)):
+        done = ks.fresh(*words, env=without)
+        assert done.code == 5, (done.code, done.out, done.err)
+        assert "keystead logout" in done.err and "Traceback" not in done.err
+        assert b"local:" not in done.out
+    assert ks.fresh("logout", env=without).code == 0
+    assert b"local:" in ks.fresh("whoami", env=without).out
+
+
+def test_who_logs_in_again_is_logged_in_all_the_while(state: Path) -> None:
+    """Else a command that comes between the old token and the new one would act as the owner."""
+    kept = KeptToken("a-store")
+    kept.write(Kept("ks_usr_first"))
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [kept.write(Kept(f"ks_usr_{number}")) for number in range(50)])
+        while not writing.done():
+            assert kept.read() is not None
+    assert kept.read() == Kept("ks_usr_49")
+    assert [path.name for path in state.iterdir()] == ["token-a-store"]
 
 
 def test_a_machine_logs_in_to_a_role(ks: Commands, state: Path) -> None:

@@ -28,7 +28,7 @@ from keystead.access.tokens import MAX_USES, TokenRules, check_rules, rules_text
 from keystead.access.words import as_text, check_accessor, check_identity
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
-from keystead.errors import AlreadyExists, IdentityNotFound, UsageError
+from keystead.errors import AlreadyExists, AuthenticationFailed, IdentityNotFound, UsageError
 from keystead.gate import Change, Gate, Session
 
 _ROLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
@@ -251,9 +251,13 @@ class Directory:
             change.detail.update(accessor=record.accessor, row=record.mac[:16].hex())
         return NewSecretId(text, secret_id_info(record))
 
-    def accessor_of_secret_id(self, text: str) -> str | None:
-        """The accessor of a secret id; None where there is none. Raises AuthenticationFailed."""
-        found = self.read_rows().secret_id(self.binder().hashed("secret-id", parse(text, Kind.SECRET_ID)))
+    def accessor_of_secret_id(self, session: Session, text: str) -> str | None:
+        """The accessor of a secret id; None where there is none. Raises AuthenticationFailed, which is recorded."""
+        try:
+            random = parse(text, Kind.SECRET_ID)
+        except AuthenticationFailed:
+            self.register.refuse(session, "role/*", "malformed", method="role")
+        found = self.read_rows().secret_id(self.binder().hashed("secret-id", random))
         return None if found is None else found.accessor
 
     def read_secret_id(self, session: Session, role: str, accessor: str | None) -> SecretIdInfo:

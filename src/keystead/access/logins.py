@@ -16,7 +16,7 @@ from keystead.access.token_text import AccessToken, Kind, refused
 from keystead.access.tokens import Holder, TokenRules, info
 from keystead.clock import Clock
 from keystead.errors import KeysteadError, LockedOut, UsageError
-from keystead.gate import Gate, Session
+from keystead.gate import Entry, Gate, Session
 
 
 class Grant(NamedTuple):
@@ -117,4 +117,9 @@ class Logins:
         shown = credentials["token"]
         text = shown.reveal() if isinstance(shown, AccessToken) else shown
         record = self.register.authenticate(session, text, source, "")
+        entry = Entry(session.id, str(session.principal), "login_succeeded", f"token/{record.accessor}")
+        entry.detail = {"method": "token", "accessor": record.accessor, "holder": record.principal}
+        if source:
+            entry.detail["source"] = source
+        self.gate.recorder.append(entry)
         return AccessToken(text, info(record, self.clock.now_ms()))

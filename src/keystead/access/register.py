@@ -121,12 +121,15 @@ class TokenRegister:
         """The accessor of a token, or of the session's own for None; None where there is no such token.
 
         Raises:
-            AuthenticationFailed: the text is no access token.
+            AuthenticationFailed: the text is no access token; recorded.
         """
         if token is None:
             return str(session.authentication.accessor) or None
-        text = token.reveal() if isinstance(token, AccessToken) else token
-        found = self.read_rows().by_hash(self.binder().hashed("access-token", parse(text, *_SHOWN)))
+        try:
+            random = parse(token.reveal() if isinstance(token, AccessToken) else token, *_SHOWN)
+        except AuthenticationFailed:
+            self.refuse(session, "token/*", "malformed")
+        found = self.read_rows().by_hash(self.binder().hashed("access-token", random))
         return None if found is None else self.binder().check(found, f"access token {found.accessor}").accessor
 
     def look_up(self, session: AnySession, accessor: str | None) -> TokenInfo:
@@ -237,20 +240,24 @@ class TokenRegister:
         try:
             hashed = self.binder().hashed("access-token", parse(text, *_SHOWN))
         except AuthenticationFailed:
-            self._refuse(session, "token/*", source, "malformed")
+            self.refuse(session, "token/*", "malformed", source)
         record = self.read_rows().by_hash(hashed)
         if record is None:
-            self._refuse(session, "token/*", source, "unknown-token")
+            self.refuse(session, "token/*", "unknown-token", source)
         if not self.binder().is_authentic(record):
-            self._refuse(session, f"token/{record.accessor[:64]}", source, "edited-row")
+            self.refuse(session, f"token/{record.accessor[:64]}", "edited-row", source)
         why = why_refused(record, self.clock.now_ms(), source, binding)
         if why is not None:
-            self._refuse(session, f"token/{record.accessor}", source, why)
+            self.refuse(session, f"token/{record.accessor}", why, source)
         return record
 
-    def _refuse(self, session: AnySession, target: str, source: str, why: str) -> NoReturn:
+    def refuse(
+        self, session: AnySession, target: str, why: str, source: str = "", *, method: str = "token"
+    ) -> NoReturn:
+        """Record what was shown and proves nothing, and raise the one answer. `source`: "" for the session's own."""
         entry = Entry(session.id, str(session.principal), "login_failed", target, "failed")
-        entry.detail = {"method": "token", "reason_class": why}
+        entry.detail = {"method": method, "reason_class": why}
+        source = source or session.authentication.source
         if source:
             entry.detail["source"] = source
         self.gate.recorder.append(entry)

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from keystead.errors import FileUnavailable
+from keystead.errors import FileUnavailable, MasterKeyInvalid
 
 _SERVICE: Final = "keystead"
 _IN_KEYRING: Final = b"keyring\n"
@@ -37,6 +37,7 @@ class KeptToken:
     def __init__(self, store_id: str) -> None:
         self._store_id = store_id
         self._path = _state_folder() / f"token-{store_id}"
+        self._new = self._path.with_name(f"{self._path.name}.new")
 
     @property
     def place(self) -> str:
@@ -47,7 +48,8 @@ class KeptToken:
         """The token and what it is bound to; None where nobody logged in.
 
         Raises:
-            MasterKeyInvalid: others can read its file, or it is a symbolic link or another user's.
+            MasterKeyInvalid: others can read its file, or it is a symbolic link or another user's; or somebody logged
+                in, and the keyring gives nothing. To pass that over would be to act as the owner.
         """
         from keystead.seal.private_file import read_private
 
@@ -55,9 +57,25 @@ class KeptToken:
         if data is None:
             return None
         if data == _IN_KEYRING:
-            keyring = _keyring()
-            return _parsed(None if keyring is None else keyring.get_password(_SERVICE, self._store_id))
+            return _parsed(self._from_keyring())
         return _parsed(data.decode("utf-8", "surrogateescape"))
+
+    def _from_keyring(self) -> str:
+        keyring, why = _keyring(), "there is no keyring here"
+        if keyring is not None:
+            try:
+                found = keyring.get_password(_SERVICE, self._store_id)
+            except Exception as error:  # a keyring raises what its backend does
+                found, why = None, f"the keyring cannot be read ({type(error).__name__})"
+            else:
+                why = "the keyring does not hold it"
+            if isinstance(found, str) and found:
+                return found
+        raise MasterKeyInvalid(
+            "the access token of the last login cannot be used",
+            why=why,
+            hint="unlock the keyring; or keystead logout, and act as the owner",
+        )
 
     def write(self, kept_token: Kept) -> str:
         """Keep a token in the place of the one before; where it is, in words.
@@ -71,8 +89,10 @@ class KeptToken:
         kept = self._put_into_keyring(token)
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._path.unlink(missing_ok=True)
-            write_private(self._path, _IN_KEYRING if kept else token.encode("utf-8", "surrogateescape") + b"\n")
+            self._new.unlink(missing_ok=True)
+            write_private(self._new, _IN_KEYRING if kept else token.encode("utf-8", "surrogateescape") + b"\n")
+            # At no moment is there none: a command of then would act as the owner.
+            self._new.replace(self._path)
         except OSError as error:
             raise FileUnavailable(
                 f"cannot keep the access token in {self._path}",
@@ -87,7 +107,8 @@ class KeptToken:
             if self._path.read_bytes() == _IN_KEYRING and (keyring := _keyring()) is not None:
                 with suppress(Exception):  # a keyring raises what its backend does
                     keyring.delete_password(_SERVICE, self._store_id)
-        self._path.unlink(missing_ok=True)
+        for path in (self._path, self._new):
+            path.unlink(missing_ok=True)
 
     def _put_into_keyring(self, token: str) -> bool:
         keyring = _keyring()
@@ -106,9 +127,8 @@ def server_key(url: str) -> str:
     return url.partition("://")[2].translate(_IN_A_FILE)
 
 
-def _parsed(text: str | None) -> Kept | None:
-    lines = [] if text is None else text.strip().split("\n")
-    return Kept(*lines[:3]) if lines else None
+def _parsed(text: str) -> Kept:
+    return Kept(*text.strip().split("\n")[:3])
 
 
 def _keyring() -> Any | None:

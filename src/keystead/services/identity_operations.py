@@ -307,8 +307,8 @@ class IdentityOperations(AuthMethodOperations, SecondFactorOperations):
 
     def lookup_secret_id(self, role: str, secret_id: str) -> SecretIdInfo:
         """What is known of a secret id of this role. Raises UsageError, IdentityNotFound, AuthenticationFailed."""
-        directory = self._directory
-        return directory.read_secret_id(self._face._session, role, directory.accessor_of_secret_id(secret_id))
+        directory, session = self._directory, self._face._session
+        return directory.read_secret_id(session, role, directory.accessor_of_secret_id(session, secret_id))
 
     def lookup_secret_id_accessor(self, role: str, accessor: str) -> SecretIdInfo:
         """What is known of the secret id of this role that an accessor names. Raises UsageError, IdentityNotFound."""
