@@ -28,7 +28,7 @@ from keystead.access.words import as_text, check_accessor, check_identity
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.errors import AlreadyExists, IdentityNotFound, UsageError
-from keystead.gate import Change, Gate, Session
+from keystead.gate import Change, Gate, Session, missing
 
 _ROLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
@@ -99,7 +99,7 @@ class Directory:
         with self.gate.change(session, "user:delete", f"user/{name}", "user_deleted") as change:
             rows = self.rows(change.transaction)
             if rows.user(name) is None:
-                raise _no("user", name)
+                raise missing("user", name)
             rows.delete_user(name)
             change.detail["tokens"] = self.register.end_of(change.transaction, f"user:{name}")
         self.register.changed()
@@ -123,7 +123,7 @@ class Directory:
     def _user(self, rows: AccountRows, name: str) -> UserRecord:
         record = rows.user(name)
         if record is None:
-            raise _no("user", name)
+            raise missing("user", name)
         return self._checked_user(record)
 
     def _checked_user(self, record: UserRecord) -> UserRecord:
@@ -177,7 +177,7 @@ class Directory:
         with self.gate.change(session, "role:delete", f"role/{name}", "role_deleted") as change:
             rows = self.rows(change.transaction)
             if rows.role(name) is None:
-                raise _no("role", name)
+                raise missing("role", name)
             rows.delete_role(name)
             change.detail["tokens"] = self.register.end_of(change.transaction, f"role:{name}")
         self.register.changed()
@@ -206,7 +206,7 @@ class Directory:
     def _role(self, rows: AccountRows, name: str) -> RoleRecord:
         record = rows.role(name)
         if record is None:
-            raise _no("role", name)
+            raise missing("role", name)
         return self.binder().check(record, f"role {name}")
 
     def _save_role(self, change: Change[Any], rows: AccountRows, record: RoleRecord) -> RoleInfo:
@@ -303,7 +303,3 @@ def _check_after(after: str | None, what: str) -> None:
 
 def _least(asked: int | None, bound: int | None) -> int | None:
     return bound if asked is None else asked if bound is None else min(asked, bound)
-
-
-def _no(kind: str, name: str) -> IdentityNotFound:
-    return IdentityNotFound(f"there is no {kind} {name}", hint=f"keystead {kind} list")

@@ -30,8 +30,8 @@ from keystead.access.tokens import (
 )
 from keystead.access.words import check_accessor, check_identity, check_principal, is_subnet
 from keystead.clock import Clock
-from keystead.errors import AuthenticationFailed, Denied, IdentityNotFound
-from keystead.gate import Change, Entry, Gate
+from keystead.errors import AuthenticationFailed, Denied
+from keystead.gate import Change, Entry, Gate, missing
 from keystead.gate import Session as AnySession
 
 BATCH: Final = 1_000
@@ -298,7 +298,7 @@ class TokenRegister:
     def _present(self, rows: TokenRows, accessor: str | None) -> TokenRecord:
         record = None if accessor is None else self._found(rows, accessor)
         if record is None:
-            raise IdentityNotFound("there is no such access token", hint="it may have ended; keystead token list")
+            raise missing("token", accessor or "")
         return record
 
     def _checked(self, record: TokenRecord) -> TokenRecord:
@@ -325,7 +325,8 @@ def authentication_of(record: TokenRecord, source: str) -> tuple[Principal, Auth
 
 
 def _target(accessor: str | None) -> str:
-    return f"token/{accessor or '*'}"
+    # Also what no token is is one thing that is asked for, so that a refusal does not tell it from a token.
+    return f"token/{accessor or 'unknown'}"
 
 
 def _narrowed(rules: TokenRules, parent: TokenRecord, now_ms: int) -> TokenRules:

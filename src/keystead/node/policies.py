@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keystead.access.asked import Asked
 from keystead.access.engine import PolicyEngine
-from keystead.errors import PolicyNotFound, SessionNotFound, UsageError, VersionConflict
-from keystead.gate import Gate
+from keystead.errors import SessionNotFound, UsageError, VersionConflict
+from keystead.gate import Gate, missing
 from keystead.node.recorder import new_operation_id
 from keystead.secrets.read import check_limit
 from keystead.storage.policies import SqlitePolicies
@@ -167,7 +167,7 @@ class PolicyManager:
             rows = {row.name for row in SqlitePolicies(self._node.store.read()).named(who)}
             for name in who:
                 if name not in rows:
-                    raise _missing(name)
+                    raise missing("policy", name)
             policies = self._node.policies.compiled(who)
             return explain.explain(policies, action, resource, self._asked(supposed))
 
@@ -239,12 +239,8 @@ def _is_name(given: Any) -> bool:
 
 def _present(row: PolicyRow | None, name: str) -> PolicyRow:
     if row is None:
-        raise _missing(name)
+        raise missing("policy", name)
     return row
-
-
-def _missing(name: str) -> PolicyNotFound:
-    return PolicyNotFound(f"no policy {name!r} in this store", hint="keystead policy list")
 
 
 def _check_expected(name: str, former: PolicyRow | None, expected: int | None) -> None:

@@ -14,7 +14,7 @@ from keystead.keys.lifecycle import KeyState
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionInfo, KeyVersionRow
 from keystead.keys.named.names import check_key_name
 from keystead.keys.named.ports import NamedKeyRows
-from keystead.keys.named.ring import checked
+from keystead.keys.named.ring import checked, require_same
 from keystead.keys.named.rules import Usage, operations
 from keystead.keys.ring import KeyRing
 
@@ -46,8 +46,10 @@ class NamedKeyReader:
         found = found_or_none(rows, self.binder(), name)
         target = name if found is None else found.name
         facts = None if found is None else {"tags": found.facts()}
-        with self.gate.read(session, "key:read", f"key/{target}", "key_read", facts):
-            return shown(rows, checked(rows, self.binder(), name))
+        with self.gate.read(session, "key:read", f"key/{target}", "key_read", facts, asked=name):
+            head = checked(rows, self.binder(), name)
+            require_same(name, head, target)
+            return shown(rows, head)
 
     def _version(self, head: KeyHead, row: KeyVersionRow) -> KeyVersionInfo:
         state = head.state
