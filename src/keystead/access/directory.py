@@ -19,6 +19,7 @@ from keystead.access.accounts import (
     user_info,
 )
 from keystead.access.binding import IdentityBinder, new_accessor
+from keystead.access.listing import permitted
 from keystead.access.passwords import Passwords
 from keystead.access.ports import AccountRows
 from keystead.access.register import TokenRegister
@@ -115,10 +116,12 @@ class Directory:
         """Up to `limit` users in the order of their names, and what to give as `after` for the rest."""
         _check_after(after, "user")
         with self.gate.read(session, "user:list", "user/*", "users_listed"):
-            rows = self.read_rows()
-            found = rows.users(after or "", limit + 1)
-            shown = [self._user_info(rows, self._checked_user(record)) for record in found[:limit]]
-            return shown, shown[-1].name if len(found) > limit else None
+            rows, may = self.read_rows(), self._may(session, "user")
+            found, following = permitted(rows.users, lambda record: record.name, may, limit, after)
+            return [self._user_info(rows, self._checked_user(record)) for record in found], following
+
+    def _may(self, session: Session, kind: str) -> Callable[[str], bool]:
+        return lambda name: self.gate.may(session, f"{kind}:list", f"{kind}/{name}")
 
     def _user(self, rows: AccountRows, name: str) -> UserRecord:
         record = rows.user(name)
@@ -192,9 +195,9 @@ class Directory:
         """Up to `limit` roles in the order of their names, and what to give as `after` for the rest."""
         _check_after(after, "role")
         with self.gate.read(session, "role:list", "role/*", "roles_listed"):
-            found = self.read_rows().roles(after or "", limit + 1)
-            shown = [role_info(self.binder().check(record, f"role {record.name}")) for record in found[:limit]]
-            return shown, shown[-1].name if len(found) > limit else None
+            rows, may, binder = self.read_rows(), self._may(session, "role"), self.binder()
+            found, following = permitted(rows.roles, lambda record: record.name, may, limit, after)
+            return [role_info(binder.check(record, f"role {record.name}")) for record in found], following
 
     def _check_role(self, name: str, rules: TokenRules, limits: SecretIdLimits, role_id: str | None) -> None:
         check_identity(name, "role")
