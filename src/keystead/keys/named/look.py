@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -33,6 +33,11 @@ class NamedKeyReader:
     def read(self, session: Session, name: str) -> KeyInfo:
         """A key without its material, by name or alias."""
         return self._look(session, name, lambda rows, head: key_info(head, tuple(rows.aliases(head.key_id))))
+
+    def tags(self, name: str) -> Mapping[str, str] | None:
+        """The tags of a key by its own name, None where there is none: for who asked the gate already."""
+        found = found_or_none(self.rows(), self.binder(), name)
+        return None if found is None or found.name != name else found.facts()
 
     def versions(self, session: Session, name: str) -> list[KeyVersionInfo]:
         """The versions of a key, oldest first."""
