@@ -186,29 +186,39 @@ class Gate(Generic[T]):
         self.alongside: Callable[[Session, T, str], None] = _nothing
         """What is put into the transaction of each change besides; it may refuse the change by raising."""
 
-    def admit(self, session: Session, action: str, resource: str, facts: Facts = None) -> float:
+    def refreshed(self, session: Session, resource: str) -> float:
+        """See what other processes changed, also before anything is decided; until when (monotonic seconds) that holds.
+
+        Raises:
+            What `refresh` raises, recorded as a failure.
+        """
+        if session.ended:
+            return -1.0
+        try:
+            return self._refresh()
+        except KeysteadError as error:
+            # Nothing is done in any case; a log that cannot be written either is no reason to say anything else.
+            with suppress(OperatorError):
+                self.failed(session, resource, "kms_error", error)
+            raise
+
+    def admit(self, session: Session, action: str, resource: str, facts: Facts = None, *, asked: str = "") -> float:
         """Return if the session lives and its principal may do this; until when (monotonic seconds) that holds.
+
+        `asked` is the name that the caller used, where the resource has another: a refusal tells no other.
 
         Raises:
             SessionEnded, Denied: recorded as refusals. What `refresh` raises: recorded as a failure.
         """
-        until = -1.0
-        if not session.ended:
-            try:
-                until = self._refresh()
-            except KeysteadError as error:
-                # Nothing is done in any case; a log that cannot be written either is no reason to say anything else.
-                with suppress(OperatorError):
-                    self.failed(session, resource, "kms_error", error)
-                raise
-        if self.authorize(session, action, resource, facts):
+        until = self.refreshed(session, resource)
+        if self.authorize(session, action, resource, facts, asked=asked):
             until = min(until, self._clock.monotonic())
         if session.expires_ms is not None:
             until = min(until, self._clock.monotonic() + (session.expires_ms - self._clock.now_ms()) / 1000)
         # What has a number of uses comes through here for each.
         return min(until, self._clock.monotonic()) if session.authentication.limited else until
 
-    def authorize(self, session: Session, action: str, resource: str, facts: Facts = None) -> bool:
+    def authorize(self, session: Session, action: str, resource: str, facts: Facts = None, *, asked: str = "") -> bool:
         """The same without asking the store whether anything changed: for what just asked.
 
         What comes out is whether the next call has to be decided anew.
@@ -226,7 +236,7 @@ class Gate(Generic[T]):
         decision = self._policy.decide(session, action, resource, facts)
         if not decision.allowed:
             self._denied(session, action, resource, decision.reason, decision.reason_class)
-            raise refusal(session, action, resource, decision)
+            raise refusal(session, action, resource, decision, asked)
         return decision.volatile
 
     def may(self, session: Session, action: str, resource: str, facts: Facts = None) -> bool:
@@ -253,21 +263,23 @@ class Gate(Generic[T]):
             entry.detail["source"] = session.authentication.source
         self.recorder.append(entry)
 
-    def read(self, session: Session, action: str, resource: str, event: str, facts: Facts = None) -> Reading:
+    def read(
+        self, session: Session, action: str, resource: str, event: str, facts: Facts = None, *, asked: str = ""
+    ) -> Reading:
         """A use case that changes nothing. The record is written before the answer leaves."""
-        self.admit(session, action, resource, facts)
+        self.admit(session, action, resource, facts, asked=asked)
         return Reading(self, session, resource, event)
 
     @contextmanager
     def change(
-        self, session: Session, action: str, resource: str, event: str, facts: Facts = None
+        self, session: Session, action: str, resource: str, event: str, facts: Facts = None, *, asked: str = ""
     ) -> Iterator[Change[T]]:
         """A use case that changes the store; its records and the change commit together.
 
         A block that sets `change.skip` found nothing to do for what nobody asked for, such as a sweep: the transaction
         ends without a record.
         """
-        self.admit(session, action, resource, facts)
+        self.admit(session, action, resource, facts, asked=asked)
         self.recorder.ready()
         operation_id = self._new_id()
         entry = Entry(session.id, str(session.principal), event, resource, operation_id=operation_id)
@@ -306,23 +318,28 @@ def _nothing(session: Session, transaction: Any, operation_id: str) -> None:
     """As `alongside` is called."""
 
 
-_HIDDEN: Final[Mapping[str, tuple[type[NotFound], str]]] = {
-    "secret": (SecretNotFound, "no secret {!r} in this store"),
-    "key": (KeyNotFound, "no key {!r} in this store"),
-    "policy": (PolicyNotFound, "no policy {!r} in this store"),
-    "token": (IdentityNotFound, "no access token {!r} in this store"),
-    "user": (IdentityNotFound, "no user {!r} in this store"),
-    "role": (IdentityNotFound, "no role {!r} in this store"),
-    "auth-method": (IdentityNotFound, "no auth method {!r} in this store"),
+_MISSING: Final[Mapping[str, tuple[type[NotFound], str, str]]] = {
+    "secret": (SecretNotFound, "no secret {}", "keystead set {}, or keystead list to see what there is"),
+    "key": (KeyNotFound, "no key {!r} in this store", "keystead key list"),
+    "policy": (PolicyNotFound, "no policy {!r} in this store", "keystead policy list"),
+    "token": (IdentityNotFound, "there is no such access token", "it may have ended; keystead token list"),
+    "user": (IdentityNotFound, "there is no user {}", "keystead user list"),
+    "role": (IdentityNotFound, "there is no role {}", "keystead role list"),
+    "auth-method": (IdentityNotFound, "no auth method {!r} in this store", "keystead auth list"),
 }
 
 
-def refusal(session: Session, action: str, resource: str, decision: Decision) -> KeysteadError:
-    """What a refused caller is told: who may not see a thing, that it does not exist."""
+def missing(kind: str, name: str) -> NotFound:
+    """What is told of a thing that is not there, in the same words as to who may not know of one that is."""
+    kind_of_error, text, hint = _MISSING[kind]
+    return kind_of_error(text.format(name), hint=hint.format(name))
+
+
+def refusal(session: Session, action: str, resource: str, decision: Decision, asked: str = "") -> KeysteadError:
+    """What a refused caller is told: who may not see a thing, that there is none of the name that was `asked` for."""
     kind, _, name = resource.partition("/")
-    if not decision.visible and kind in _HIDDEN and name and "*" not in name:
-        kind_of_error, text = _HIDDEN[kind]
-        error = kind_of_error(text.format(name))
+    if not decision.visible and kind in _MISSING and name and "*" not in name:
+        error = missing(kind, asked or name)
         error.refused = True
         return error
     return Denied(f"{session.principal} may not {action} {resource}", why=decision.reason)

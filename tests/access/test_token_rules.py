@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keystead.access.accounts import FailureRecord, LockRules, failed_once_more, locked_for
+from keystead.access.methods.fields import Problems
+from keystead.access.stored import check_policy_name
 from keystead.access.tokens import (
     Holder,
     TokenLimits,
@@ -23,7 +27,7 @@ from keystead.access.tokens import (
     why_refused,
 )
 from keystead.access.words import is_subnet, is_within, network_texts, policy_names, source_text
-from keystead.errors import Denied, UsageError
+from keystead.errors import ConfigurationError, Denied, UsageError
 
 NOW = 1_700_000_000_000
 LIMITS = TokenLimits(10_000, 100_000)
@@ -142,11 +146,32 @@ def test_cve_2025_5999_no_spelling_of_a_policys_name_becomes_another() -> None:
             policy_names([name])  # type: ignore[list-item]
 
 
+def required(problems: Problems, name: str) -> None:
+    problems.policies("policies", (name,))
+    problems.raise_any()
+
+
+@pytest.mark.parametrize("name", ["-x", "_x", ".x", "a/b", "root", "owner", "system", ".", "..", "a", "a.b_c-1"])
+def test_a_policy_can_be_given_to_somebody_by_the_names_that_it_can_have_and_no_others(name: str) -> None:
+    def taken(check: Callable[[], object]) -> bool:
+        try:
+            check()
+        except (UsageError, ConfigurationError):
+            return False
+        return True
+
+    written = taken(lambda: check_policy_name(name))
+    assert taken(lambda: policy_names([name])) is written
+    assert taken(lambda: required(Problems("a method"), name)) is written
+    assert written is (name not in ("a/b", "root", "owner", "system", ".", ".."))
+
+
 def test_networks_bound_from_where_a_token_is_used() -> None:
     token = made(networks=network_texts(["10.1.0.0/16", "2001:db8::/32"]))
     for source, why in (("10.1.2.3", None), ("10.2.0.1", "wrong-source"), ("", "wrong-source"), ("2001:db8::9", None)):
         assert why_refused(token, NOW, source, "") == why
     assert why_refused(token, NOW, source_text("::ffff:10.1.2.3"), "") is None
+    assert network_texts(["::ffff:10.1.0.0/112", "::ffff:10.1.2.3"]) == ("10.1.0.0/16", "10.1.2.3/32")
     assert is_within("", ()) and is_subnet("10.1.2.0/24", ["10.1.0.0/16"])
     assert not is_subnet("10.0.0.0/8", ["10.1.0.0/16", "::/0"])
     for wrong in (["10.1.0.1/16"], ["x"], [""], "10.0.0.0/8", [5], ["0.0.0.0/0"] * 65):

@@ -19,7 +19,7 @@ import keystead
 import keystead.errors as errors_module
 from keystead.access.accounts import RoleInfo, SecretIdInfo, UserInfo
 from keystead.access.auth_methods import AuthMethodInfo
-from keystead.access.explain import Access, Considered, Explanation, Grant
+from keystead.access.explain import Access, Considered, Explanation, Grant, PrincipalAccess
 from keystead.access.stored import PolicyInfo
 from keystead.access.tokens import TokenInfo, TokenRules
 from keystead.audit.reader import LogEntry
@@ -75,7 +75,7 @@ RESULTS = (
     Page, SecretInfo, VersionInfo, DataKeyInfo, Affected, KnownBackup, SlotInfo, SessionInfo, Status, SecretsStatus,
     ImportReport, ConfigStatus, BackupReport, LogEntry, Report, KeyInfo, KeyVersionInfo, Signature, Mac, GeneratedKey,
     SharedSecret, PublicKeyInfo, ExportedKey, BatchItem, Swept, PolicyInfo, Explanation, Considered, Access, Grant,
-    WhoAmI, TokenInfo, TokenRules, UserInfo, RoleInfo, SecretIdInfo, AuthMethodInfo,
+    PrincipalAccess, WhoAmI, TokenInfo, TokenRules, UserInfo, RoleInfo, SecretIdInfo, AuthMethodInfo,
 )  # fmt: skip
 # What these annotations mean is said in words.
 IN_WORDS = {"Any", "T", "Self", "None"}

@@ -36,7 +36,7 @@ def test_a_configuration_survives_json_and_defaults_are_left_out():
         issuer=ISSUER, audiences=("a", "b"), algorithms=("RS256", "ES256"), discovery=True, other_audiences=("c",),
         bound_claims=(("team", ("x", 3, True)), ("/a/b", ("y",))), name_claim="email", groups_claim="groups",
         shown_claims=("tid",), second_factor_amr=("mfa",), policies=("p",),
-        roles=(JwtRole("r", (("g", ("1",)),), ("q", "s/t")),),
+        roles=(JwtRole("r", (("g", ("1",)),), ("q", "s.t")),),
         leeway_ms=0, max_age_ms=90_000, ca_pem="-----BEGIN CERTIFICATE-----", jwks_hosts=("keys.example.org:8443",),
         private_networks=("10.1.0.0/16", "::1/128"), cache_ms=60_000, grace_ms=0, timeout_ms=1_500,
     )  # fmt: skip

@@ -119,6 +119,13 @@ def test_a_source_is_an_address_in_a_network_and_what_is_none_never_helps(source
     assert World(allow(), deny(source=networks), source=source).may("secret/a") is (expected is False)
 
 
+@pytest.mark.parametrize("network", ["::ffff:10.0.0.0/104", "::ffff:a00:0/104", "10.0.0.0/8"])
+def test_a_network_of_ipv4_is_one_also_where_it_is_written_in_ipv6(network: str) -> None:
+    for source, inside in (("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("11.0.0.1", False), ("2001:db8::1", False)):
+        assert World(allow(source=[network]), source=source).may("secret/a") is inside
+        assert World(allow(), deny(source=[network]), source=source).may("secret/a") is not inside
+
+
 @pytest.mark.parametrize("name", ["tags", "context"])
 def test_facts_that_a_call_does_not_bring_count_against_it(name: str) -> None:
     wanted = {"env": "prod"} if name == "tags" else {"contains": {"env": "prod"}}

@@ -179,3 +179,19 @@ def walk(value: Any) -> list[Any]:
     if isinstance(value, list):
         return [found for one in value for found in walk(one)]
     return [value]
+
+
+def test_a_document_that_is_kept_longer_than_it_was_given_is_refused_when_it_is_written() -> None:
+    """What is kept is ASCII, so that a letter may take six bytes; what is read again must not be too long then."""
+    for letter, many in (("e", 100), ("é", 60), ("😀", 30)):
+        tags = {f"k{number}": letter * 500 for number in range(many)}
+        text = json.dumps(document(allow(tags=tags)), ensure_ascii=False)
+        assert len(text) < MAX_DOCUMENT
+        try:
+            kept = parse_document(text).text
+        except UsageError as error:
+            assert "longer than 65536 bytes" in error.message
+            assert letter != "e"
+        else:
+            assert letter == "e"
+            assert parse_document(kept).text == kept

@@ -152,7 +152,7 @@ def test_a_principal_that_no_statement_allows_is_denied_and_that_is_recorded(kms
     events = recorded(kms)
     stranger = KMSService.on(kms.node)
     stranger._bound = kms.node.open_session(Principal("remote", "eve"))
-    with pytest.raises(SecretNotFound, match="no secret 'API_KEY'") as refused:
+    with pytest.raises(SecretNotFound, match="no secret API_KEY") as refused:
         stranger.get_secret("API_KEY")
     assert refused.value.refused
     with pytest.raises(Denied, match="remote:eve may not secret:list"):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from keystead.access.binding import IdentityBinder
 from keystead.access.register import TokenRegister
 from keystead.clock import Clock
-from keystead.errors import IdentityNotFound, UsageError, VersionConflict
-from keystead.gate import Gate, Session
+from keystead.errors import UsageError, VersionConflict
+from keystead.gate import Gate, Session, missing
 
 if TYPE_CHECKING:
     from keystead.access.methods.certificate_config import CertificateConfig
@@ -136,7 +136,7 @@ class AuthMethods:
         with self.gate.read(session, "auth-method:read", f"auth-method/{name}", "auth_method_read") as detail:
             record = self.kept.read_rows().get(name)
             if record is None:
-                raise _missing(name)
+                raise missing("auth-method", name)
             detail["version"] = record.version
             return _info(self._checked(record))
 
@@ -170,7 +170,7 @@ class AuthMethods:
             rows = self.kept.rows(change.transaction)
             record = rows.get(name)
             if record is None:
-                raise _missing(name)
+                raise missing("auth-method", name)
             rows.delete(name)
             # Of each kind: what an edited row says of its own kind is nothing to go by.
             ended = sum(self.register.end_under(change.transaction, principal_prefix(kind, name)) for kind in KINDS)
@@ -226,7 +226,3 @@ def _info(record: AuthMethodRecord) -> AuthMethodInfo:
     return AuthMethodInfo(
         record.name, record.kind, record.version, record.created_ms, record.updated_ms, json.loads(record.config)
     )
-
-
-def _missing(name: str) -> IdentityNotFound:
-    return IdentityNotFound(f"no auth method {name!r} in this store", hint="keystead auth list")

@@ -18,9 +18,7 @@ from keystead.clock import parse_duration
 from keystead.errors import UsageError
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Network, IPv6Network
-
-    Network = IPv4Network | IPv6Network
+    from keystead.access.networks import Network
 
 MAX_ENTRIES: Final = 100
 MAX_TEXT: Final = 512
@@ -170,10 +168,10 @@ def _source(given: Any) -> Check:
 
 
 def _network(text: str) -> Network:
-    from ipaddress import ip_network  # noqa: PLC0415 - only who has such a condition pays for the import
+    from keystead.access.networks import network_of  # noqa: PLC0415 - only who has such a condition pays for the import
 
     try:
-        return ip_network(text)
+        return network_of(text)
     except ValueError as error:
         raise ValueError(f"{_shown(text)} is no network such as 10.0.0.0/8 or 2001:db8::/32") from error
 

@@ -19,6 +19,7 @@ from keystead.access.accounts import (
     user_info,
 )
 from keystead.access.binding import IdentityBinder, new_accessor
+from keystead.access.listing import permitted
 from keystead.access.passwords import Passwords
 from keystead.access.ports import AccountRows
 from keystead.access.register import TokenRegister
@@ -29,7 +30,7 @@ from keystead.access.words import as_text, check_accessor, check_identity
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.errors import AlreadyExists, AuthenticationFailed, IdentityNotFound, UsageError
-from keystead.gate import Change, Gate, Session
+from keystead.gate import Change, Gate, Session, missing
 
 _ROLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
@@ -107,7 +108,7 @@ class Directory:
         with self.gate.change(session, "user:delete", f"user/{name}", "user_deleted") as change:
             rows = self.rows(change.transaction)
             if rows.user(name) is None:
-                raise _no("user", name)
+                raise missing("user", name)
             rows.delete_user(name)
             change.detail["tokens"] = self.register.end_of(change.transaction, f"user:{name}")
         self.register.changed()
@@ -123,15 +124,17 @@ class Directory:
         """Up to `limit` users in the order of their names, and what to give as `after` for the rest."""
         _check_after(after, "user")
         with self.gate.read(session, "user:list", "user/*", "users_listed"):
-            rows = self.read_rows()
-            found = rows.users(after or "", limit + 1)
-            shown = [self._user_info(rows, self._checked_user(record)) for record in found[:limit]]
-            return shown, shown[-1].name if len(found) > limit else None
+            rows, may = self.read_rows(), self._may(session, "user")
+            found, following = permitted(rows.users, lambda record: record.name, may, limit, after)
+            return [self._user_info(rows, self._checked_user(record)) for record in found], following
+
+    def _may(self, session: Session, kind: str) -> Callable[[str], bool]:
+        return lambda name: self.gate.may(session, f"{kind}:list", f"{kind}/{name}")
 
     def _user(self, rows: AccountRows, name: str) -> UserRecord:
         record = rows.user(name)
         if record is None:
-            raise _no("user", name)
+            raise missing("user", name)
         return self._checked_user(record)
 
     def _checked_user(self, record: UserRecord) -> UserRecord:
@@ -185,7 +188,7 @@ class Directory:
         with self.gate.change(session, "role:delete", f"role/{name}", "role_deleted") as change:
             rows = self.rows(change.transaction)
             if rows.role(name) is None:
-                raise _no("role", name)
+                raise missing("role", name)
             rows.delete_role(name)
             change.detail["tokens"] = self.register.end_of(change.transaction, f"role:{name}")
         self.register.changed()
@@ -200,9 +203,9 @@ class Directory:
         """Up to `limit` roles in the order of their names, and what to give as `after` for the rest."""
         _check_after(after, "role")
         with self.gate.read(session, "role:list", "role/*", "roles_listed"):
-            found = self.read_rows().roles(after or "", limit + 1)
-            shown = [role_info(self.binder().check(record, f"role {record.name}")) for record in found[:limit]]
-            return shown, shown[-1].name if len(found) > limit else None
+            rows, may, binder = self.read_rows(), self._may(session, "role"), self.binder()
+            found, following = permitted(rows.roles, lambda record: record.name, may, limit, after)
+            return [role_info(binder.check(record, f"role {record.name}")) for record in found], following
 
     def _check_role(self, name: str, rules: TokenRules, limits: SecretIdLimits, role_id: str | None) -> None:
         check_identity(name, "role")
@@ -214,7 +217,7 @@ class Directory:
     def _role(self, rows: AccountRows, name: str) -> RoleRecord:
         record = rows.role(name)
         if record is None:
-            raise _no("role", name)
+            raise missing("role", name)
         return self.binder().check(record, f"role {name}")
 
     def _save_role(self, change: Change[Any], rows: AccountRows, record: RoleRecord) -> RoleInfo:
@@ -315,7 +318,3 @@ def _check_after(after: str | None, what: str) -> None:
 
 def _least(asked: int | None, bound: int | None) -> int | None:
     return bound if asked is None else asked if bound is None else min(asked, bound)
-
-
-def _no(kind: str, name: str) -> IdentityNotFound:
-    return IdentityNotFound(f"there is no {kind} {name}", hint=f"keystead {kind} list")

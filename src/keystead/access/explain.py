@@ -5,13 +5,13 @@ Looks at each statement in turn, without the tree by which decisions are made, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from keystead.access.asked import Asked
 from keystead.access.compile import CompiledSet, Policy
 from keystead.access.patterns import matches, segments_of
-from keystead.access.policy import Decision
+from keystead.access.policy import Decision, needs_no_policy
 from keystead.access.statements import Statement, action_groups
 
 
@@ -55,17 +55,37 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who can do something: what policies say of it, and which sessions of this process may do it now."""
+    """Who can do something: what policies say of it, which sessions of this process may do it now, and which principals
+    that the store knows. The local owner may do all beside."""
 
     action: str
     resource: str
     grants: tuple[Grant, ...]
     sessions: tuple[str, ...]
+    principals: tuple[PrincipalAccess, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalAccess:
+    """Somebody in the store who can do something.
+
+    `kind` is `user`, `role`, `token` or `auth-method`, and `name` its name, or the accessor of a live access token.
+    `principal` is who acts then; of an auth method it ends in `*`. `conditions` names what it hangs on that the store
+    does not know, such as `source` or `time`; of an auth method, `roles` where its roles decide. Where there are none,
+    it may in any case.
+    """
+
+    kind: str
+    name: str
+    principal: str
+    policies: tuple[str, ...]
+    conditions: tuple[str, ...]
 
 
 def explain(policies: CompiledSet, action: str, resource: str, asked: Asked) -> Explanation:
     """The decision of these policies, with every statement and why it applies or not."""
-    return explained(policies.decide(action, resource, asked).decision, policies.policies, action, resource, asked)
+    decision = needs_no_policy(action) or policies.decide(action, resource, asked).decision
+    return explained(decision, policies.policies, action, resource, asked)
 
 
 def explained(decision: Decision, policies: Iterable[Policy], action: str, resource: str, asked: Asked) -> Explanation:
@@ -106,11 +126,45 @@ def _why(statement: Statement, action: str, resource: str, asked: Asked) -> tupl
 
 def grants(policies: Iterable[Policy], action: str, resource: str) -> Iterator[Grant]:
     """Every statement of these policies that speaks about the action on the resource."""
+    for policy, statement in _speaking(policies, action, resource):
+        names = tuple(condition.name for condition in statement.conditions)
+        yield Grant(policy.name, statement.id, statement.effect, names)
+
+
+def _speaking(policies: Iterable[Policy], action: str, resource: str) -> Iterator[tuple[Policy, Statement]]:
     segments, groups = segments_of(resource) or [], set(action_groups(action))
     for policy in policies:
         for statement in policy.statements:
             if not groups.isdisjoint(statement.actions) and any(
                 matches(pattern, segments) for pattern in statement.resources
             ):
-                names = tuple(condition.name for condition in statement.conditions)
-                yield Grant(policy.name, statement.id, statement.effect, names)
+                yield policy, statement
+
+
+def may_under(
+    policies: CompiledSet, action: str, resource: str, asked: Asked, unsettled: Collection[str]
+) -> tuple[str, ...] | None:
+    """Whether somebody may do this at all: the conditions that it hangs on, sorted, or None where it never may.
+
+    `unsettled` are the names of conditions that no fact settles yet; all others are held against what is known.
+    """
+    if needs_no_policy(action) is not None:
+        return ()
+    if policies.problem:
+        return None
+    surely, allowing, denying = False, set[str](), set[str]()
+    for _, statement in _speaking(policies.policies, action, resource):
+        settled = [each.holds(asked) for each in statement.conditions if each.name not in unsettled]
+        hanging = {each.name for each in statement.conditions if each.name in unsettled}
+        if False in settled or (None in settled and not statement.denies):
+            continue
+        if statement.denies:
+            if not hanging:
+                return None
+            denying |= hanging
+        else:
+            surely = surely or not hanging
+            allowing |= hanging
+    if not surely and not allowing:
+        return None
+    return tuple(sorted(denying if surely else allowing | denying))

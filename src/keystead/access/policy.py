@@ -117,11 +117,17 @@ class Decision(NamedTuple):
 _OF_ONES_OWN = frozenset({Action.TOKEN_READ, Action.TOKEN_RENEW, Action.TOKEN_REVOKE})
 
 
+def needs_no_policy(action: str) -> Decision | None:
+    """Allowed to anybody, whatever policies say: to show a credential. None for everything else."""
+    return Decision(True, "anybody may try to log in", "login") if action == Action.LOGIN_ATTEMPT else None
+
+
 def needs_no_statement(session: Session, action: str, resource: str) -> Decision | None:
     """Allowed without a policy: to show a credential, and to look at, renew and give up the access token that one acts
     by. None for everything else."""
-    if action == Action.LOGIN_ATTEMPT:
-        return Decision(True, "anybody may try to log in", "login")
+    anybodys = needs_no_policy(action)
+    if anybodys is not None:
+        return anybodys
     accessor = session.authentication.accessor
     if accessor and action in _OF_ONES_OWN and resource == f"token/{accessor}":
         return Decision(True, "it is the session's own access token", "own-token")

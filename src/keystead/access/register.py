@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from keystead.access.binding import IdentityBinder, new_accessor
+from keystead.access.listing import permitted
 from keystead.access.ports import TokenRows
 from keystead.access.principal import Principal
 from keystead.access.session import Authentication, Session
@@ -30,8 +31,8 @@ from keystead.access.tokens import (
 )
 from keystead.access.words import check_accessor, check_identity, check_principal, is_subnet
 from keystead.clock import Clock
-from keystead.errors import AuthenticationFailed, Denied, IdentityNotFound
-from keystead.gate import Change, Entry, Gate
+from keystead.errors import AuthenticationFailed, Denied
+from keystead.gate import Change, Entry, Gate, missing
 from keystead.gate import Session as AnySession
 
 BATCH: Final = 1_000
@@ -189,9 +190,16 @@ class TokenRegister:
         return ended
 
     def revoke_principal(self, session: AnySession, principal: str) -> int:
-        """End all tokens of a principal, such as `user:ada`, with all that descend from them; how many ended."""
+        """End all tokens of a principal, such as `user:ada`, with all that descend from them; how many ended.
+
+        Raises:
+            UsageError. Denied: also where the session may not end one of them; nothing is ended then.
+        """
         check_principal(principal)
         with self.gate.change(session, "token:revoke", "token/*", "token_revoked") as change:
+            for accessor in self.rows(change.transaction).of_principal(principal):
+                if not self.gate.may(session, "token:revoke", _target(accessor)):
+                    raise Denied(f"{session.principal} may not end all access tokens of {principal}")
             ended = self.end_of(change.transaction, principal)
             change.detail.update(holder=principal, tokens=ended)
         self.changed()
@@ -224,9 +232,15 @@ class TokenRegister:
         if principal is not None:
             check_principal(principal)
         with self.gate.read(session, "token:list", "token/*", "tokens_listed"):
-            found, now = self.read_rows().page(after or "", limit + 1, principal), self.clock.now_ms()
-            shown = [info(self._checked(row), now) for row in found[:limit]]
-            return shown, shown[-1].accessor if len(found) > limit else None
+            rows, now = self.read_rows(), self.clock.now_ms()
+            found, following = permitted(
+                lambda start, count: rows.page(start, count, principal),
+                lambda record: record.accessor,
+                lambda accessor: self.gate.may(session, "token:list", _target(accessor)),
+                limit,
+                after,
+            )
+            return [info(self._checked(row), now) for row in found], following
 
     # Showing a token
 
@@ -321,7 +335,7 @@ class TokenRegister:
     def _present(self, rows: TokenRows, accessor: str | None) -> TokenRecord:
         record = None if accessor is None else self._found(rows, accessor)
         if record is None:
-            raise IdentityNotFound("there is no such access token", hint="it may have ended; keystead token list")
+            raise missing("token", accessor or "")
         return record
 
     def _checked(self, record: TokenRecord) -> TokenRecord:
@@ -348,7 +362,8 @@ def authentication_of(record: TokenRecord, source: str) -> tuple[Principal, Auth
 
 
 def _target(accessor: str | None) -> str:
-    return f"token/{accessor or '*'}"
+    # Also what no token is is one thing that is asked for, so that a refusal does not tell it from a token.
+    return f"token/{accessor or 'unknown'}"
 
 
 def _narrowed(rules: TokenRules, parent: TokenRecord, now_ms: int) -> TokenRules:

@@ -23,7 +23,7 @@ from keystead.errors import UsageError
 
 VERSION: Final = 1
 MAX_DOCUMENT: Final = 65_536
-"""Bytes of a document."""
+"""Bytes of a document, as it is given and as it is kept, which is ASCII."""
 MAX_STATEMENTS: Final = 200
 MAX_LISTED: Final = 200
 """Actions, and resources, of one statement."""
@@ -98,7 +98,11 @@ def parse_document(given: str | bytes | Mapping[str, Any]) -> Document:
     for id_ in ids:
         if ids.count(id_) > 1:
             raise _wrong(f"statement {id_}", "id", "is used by two statements")
-    return Document(description, statements, json.dumps(fields, separators=(",", ":")))
+    text = json.dumps(fields, separators=(",", ":"))
+    if len(text) > MAX_DOCUMENT:
+        # What is kept is read again by this function, and must not be too long for it then.
+        raise _too_long("the policy is kept as ASCII, and so")
+    return Document(description, statements, text)
 
 
 def _load(given: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +114,7 @@ def _load(given: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, str | bytes):
         raise UsageError("a policy is JSON text or a mapping", hint=_HINT)
     if len(given) > MAX_DOCUMENT:
-        raise UsageError(f"the policy is longer than {MAX_DOCUMENT} bytes", hint="split it into several")
+        raise _too_long("the policy")
     fields, problem, where = None, "", ""
     try:
         text = given.decode() if isinstance(given, bytes) else given
@@ -126,6 +130,10 @@ def _load(given: str | bytes | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise UsageError("the policy is no JSON object", hint=_HINT)
     return fields
+
+
+def _too_long(what: str) -> UsageError:
+    return UsageError(f"{what} is longer than {MAX_DOCUMENT} bytes", hint="split it into several")
 
 
 class _Twice(ValueError):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from keystead.access.compile import Policy
+from keystead.access.policy_names import MAX_NAME_LENGTH, RESERVED, is_policy_name
 from keystead.access.ports import PolicyRow
 from keystead.access.statements import parse_document
 from keystead.crypto.aad import bind
 from keystead.crypto.mac import mac, same
 from keystead.errors import IntegrityError, UsageError
-
-RESERVED: Final = frozenset(("root", "owner", "system"))
-MAX_NAME_LENGTH: Final = 128
-_NAME = re.compile(r"(?!\.{1,2}\Z)[a-z0-9_.-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +36,15 @@ def check_policy_name(name: str) -> str:
     Raises:
         UsageError: it is not.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise UsageError(
-            "not the name of a policy", hint=f"use 1 to {MAX_NAME_LENGTH} of the characters a-z 0-9 - _ . in lower case"
-        )
-    if name in RESERVED:
+    if isinstance(name, str) and name in RESERVED:
         raise UsageError(
             f"no policy is named {name}",
             why="it would seem to give the rights of the owner",
             hint="choose another name",
+        )
+    if not is_policy_name(name):
+        raise UsageError(
+            "not the name of a policy", hint=f"use 1 to {MAX_NAME_LENGTH} of the characters a-z 0-9 - _ . in lower case"
         )
     return name
 

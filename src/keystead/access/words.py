@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final
 
+from keystead.access.networks import network_of
+from keystead.access.policy_names import is_policy_name
 from keystead.access.principal import make_principal
 from keystead.errors import UsageError
 
@@ -15,7 +17,6 @@ MAX_POLICIES: Final = 64
 MAX_META: Final = 32
 MAX_NETWORKS: Final = 64
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}", re.ASCII)
-_POLICY: Final = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}", re.ASCII)
 _META_KEY: Final = re.compile(r"[A-Za-z0-9_.:/+@-]{1,128}", re.ASCII)
 _ACCESSOR: Final = re.compile(r"acc_[0-9a-f]{32}")
 _MAX_META_VALUE: Final = 256
@@ -62,8 +63,8 @@ def policy_names(policies: Iterable[str]) -> tuple[str, ...]:
     if isinstance(policies, str) or not isinstance(policies, Iterable):
         raise UsageError("policies are given as a list of names")
     found = sorted({name if isinstance(name, str) else "" for name in policies})
-    if len(found) > MAX_POLICIES or not all(_POLICY.fullmatch(name) for name in found):
-        raise UsageError("not names of policies", hint=f"give at most {MAX_POLICIES}, each 1 to 128 of a-z 0-9 . _ / -")
+    if len(found) > MAX_POLICIES or not all(is_policy_name(name) for name in found):
+        raise UsageError("not names of policies", hint=f"give at most {MAX_POLICIES}, each 1 to 128 of a-z 0-9 - _ .")
     return tuple(found)
 
 
@@ -77,7 +78,7 @@ def network_texts(networks: Iterable[str]) -> tuple[str, ...]:
         raise UsageError("networks are given as a list")
     given = list(networks)
     try:
-        found = {str(ip_network(text)) for text in given if isinstance(text, str)}
+        found = {str(network_of(text)) for text in given if isinstance(text, str)}
     except ValueError:
         found = set()
     if len(given) > MAX_NETWORKS or (given and not found) or not all(isinstance(text, str) for text in given):

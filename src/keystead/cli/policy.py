@@ -166,7 +166,9 @@ def test(context: Context, /, policy_: str, action: str, what: str, is_file: boo
 @global_options
 @pass_context
 def explain(context: Context, /, who: str, action: str, what: str, **given: Any) -> None:
-    """Say why WHO may do an action on WHAT, or not. WHO is the names of policies, as in app,auditor."""
+    """Say why WHO may do an action on WHAT, or not. WHO is the names of policies, as in app,auditor.
+
+    Without --tag, those of a secret or key that is there count."""
     with context.kms() as kms:
         names = who if who.startswith("ses_") else who.split(",")
         found = kms.policies.explain(names, action, what, _supposed(given))
@@ -179,7 +181,11 @@ def explain(context: Context, /, who: str, action: str, what: str, **given: Any)
 @global_options
 @pass_context
 def who_can(context: Context, action: str, what: str) -> None:
-    """List every statement that speaks about an action on WHAT. The local owner may do all beside."""
+    """List every statement that speaks about an action on WHAT, and who in the store may do it.
+
+    These are users, roles, live access tokens and auth methods. CONDITIONS are what it hangs on at a call. The local
+    owner may do all beside.
+    """
     with context.kms() as kms:
         found = kms.policies.who_can(action, what)
     if context.json:
@@ -189,6 +195,14 @@ def who_can(context: Context, action: str, what: str) -> None:
         ("POLICY", "STATEMENT", "EFFECT", "CONDITIONS"),
         [(one.policy, one.statement, one.effect, ", ".join(one.conditions) or "-") for one in found.grants],
     )
+    if found.principals:
+        output.table(
+            ("KIND", "NAME", "PRINCIPAL", "POLICIES", "CONDITIONS"),
+            [
+                (one.kind, one.name, one.principal, ", ".join(one.policies) or "-", ", ".join(one.conditions) or "-")
+                for one in found.principals
+            ],
+        )
 
 
 def _tell(context: Context, found: Explanation) -> None:

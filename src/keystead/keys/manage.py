@@ -96,7 +96,11 @@ class DataKeyManager:
     def listing(self, session: Session) -> list[DataKeyInfo]:
         """Every data key, oldest first."""
         with self.gate.read(session, "data-key:list", "data-key/*", "data_keys_listed") as detail:
-            records = self.ring.stored()
+            records = [
+                record
+                for record in self.ring.stored()
+                if self.gate.may(session, "data-key:list", f"data-key/{record.key_id}")
+            ]
             detail["count"] = len(records)
             return [self.describe(record) for record in records]
 

@@ -1,29 +1,26 @@
-"""Policies of an open store: the engine that decides, and writing, reading, listing, deleting and trying policies."""
+"""Policies of an open store: the engine that decides, and writing, reading, listing and deleting policies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from keystead.access.asked import Asked
 from keystead.access.engine import PolicyEngine
-from keystead.errors import PolicyNotFound, SessionNotFound, UsageError, VersionConflict
-from keystead.gate import Gate
+from keystead.errors import UsageError, VersionConflict
+from keystead.gate import Gate, missing
 from keystead.node.recorder import new_operation_id
 from keystead.secrets.read import check_limit
 from keystead.storage.policies import SqlitePolicies
 
 if TYPE_CHECKING:
-    from keystead.access.explain import Access, Explanation
     from keystead.access.ports import PolicyRow
-    from keystead.access.session import Authentication, Session
+    from keystead.access.session import Session
     from keystead.access.stored import PolicyBinder, PolicyInfo
     from keystead.node.node import Node
 
 
 def policy_engine(node: Node) -> PolicyEngine:
     """The engine of a node; it is told of each change in the store."""
-    engine = PolicyEngine(lambda: SqlitePolicies(node.store.read()), lambda: _binder(node), node.clock)
+    engine = PolicyEngine(lambda: SqlitePolicies(node.store.read()), lambda: binder_of(node), node.clock)
     node.on_change(node.system, engine.forget)
     return engine
 
@@ -33,19 +30,11 @@ def make_gate(node: Node) -> Gate[Any]:
     return Gate(node.policies, node.recorder, node.write, node.refresh, new_operation_id, clock=node.clock)
 
 
-def _binder(node: Node) -> PolicyBinder:
+def binder_of(node: Node) -> PolicyBinder:
+    """What checks the policies of a node's store."""
     from keystead.access.stored import PolicyBinder  # noqa: PLC0415 - where the owner is alone, nobody pays for it
 
     return PolicyBinder(node.root.store_id, node.root.integrity_key())
-
-
-class Supposed(NamedTuple):
-    """Whom a trial is about: the policies, and how a session would be proved that has them. `now_ms` None: now."""
-
-    authentication: Authentication
-    tags: Mapping[str, str] | None
-    context: Mapping[str, str] | None
-    now_ms: int | None
 
 
 class PolicyManager:
@@ -74,7 +63,7 @@ class PolicyManager:
             now = node.clock.now_ms()
             created = now if former is None else former.created_ms
             version = 1 if former is None else former.version + 1
-            row = _binder(node).sealed(PolicyRow(name, document.text, created, now, version, b""))
+            row = binder_of(node).sealed(PolicyRow(name, document.text, created, now, version, b""))
             rows.put(row)
             change.detail.update(version=version, statements=len(document.statements), head=row.mac[:16].hex())
         self._changed()
@@ -90,9 +79,9 @@ class PolicyManager:
 
         check_policy_name(name)
         with self._node.gate.read(session, "policy:read", f"policy/{name}", "policy_read") as detail:
-            row = _present(SqlitePolicies(self._node.store.read()).get(name), name)
+            row = present(SqlitePolicies(self._node.store.read()).get(name), name)
             detail["version"] = row.version
-            return _info(_binder(self._node).check(row))
+            return _info(binder_of(self._node).check(row))
 
     def page(self, session: Session, limit: int, after: str | None) -> tuple[list[PolicyInfo], str | None]:
         """A page of the policies that the session may list, in the order of their names, and the name to go on from.
@@ -109,7 +98,7 @@ class PolicyManager:
         gate, start = self._node.gate, after or ""
         with gate.read(session, "policy:list", "policy/*", "policies_listed") as detail:
             rows = SqlitePolicies(self._node.store.read())
-            binder = _binder(self._node)
+            binder = binder_of(self._node)
             while len(found) <= limit and (page := rows.page(limit + 1, start)):
                 start = page[-1].name
                 found += [
@@ -125,126 +114,21 @@ class PolicyManager:
         check_policy_name(name)
         with self._node.gate.change(session, "policy:delete", f"policy/{name}", "policy_deleted") as change:
             rows = SqlitePolicies(change.transaction)
-            row = _present(rows.get(name), name)
+            row = present(rows.get(name), name)
             rows.delete(name)
             change.detail.update(version=row.version, head="")
         self._changed()
-
-    def test(self, session: Session, given: Any, action: str, resource: str, supposed: Supposed) -> Explanation:
-        """What one policy, stored or given, would say.
-
-        Raises:
-            PolicyNotFound, UsageError; IntegrityError where it is not what keystead wrote.
-        """
-        from keystead.access import explain  # noqa: PLC0415 - a rare call
-        from keystead.access.compile import CompiledSet, Policy  # noqa: PLC0415 - as above
-        from keystead.access.statements import parse_document  # noqa: PLC0415 - as above
-        from keystead.access.stored import check_policy_name  # noqa: PLC0415 - as above
-
-        name = given if _is_name(given) else ""
-        if name:
-            check_policy_name(name)
-        with self._trying(session, name or "*", action, resource):
-            if name:
-                row = _binder(self._node).check(_present(SqlitePolicies(self._node.store.read()).get(name), name))
-                given = row.document
-            policy = Policy(name or "(given)", parse_document(given).statements)
-            return explain.explain(CompiledSet((policy,)), action, resource, self._asked(supposed))
-
-    def explain(
-        self, session: Session, who: str | tuple[str, ...], action: str, resource: str, supposed: Supposed
-    ) -> Explanation:
-        """Why a session of this process, or one that had these policies, may do something or not.
-
-        Raises:
-            SessionNotFound, PolicyNotFound, UsageError.
-        """
-        from keystead.access import explain  # noqa: PLC0415 - a rare call
-
-        with self._trying(session, "*", action, resource):
-            if isinstance(who, str):
-                return self._explain_session(who, action, resource, supposed)
-            rows = {row.name for row in SqlitePolicies(self._node.store.read()).named(who)}
-            for name in who:
-                if name not in rows:
-                    raise _missing(name)
-            policies = self._node.policies.compiled(who)
-            return explain.explain(policies, action, resource, self._asked(supposed))
-
-    def _explain_session(self, id_: str, action: str, resource: str, supposed: Supposed) -> Explanation:
-        from keystead.access import explain  # noqa: PLC0415 - a rare call
-
-        node = self._node
-        found = node.sessions.get(id_)
-        if found is None:
-            raise SessionNotFound(
-                f"no session {id_} in this process", hint="give the names of the policies of a session elsewhere"
-            )
-        known = supposed._replace(authentication=found.authentication)
-        decision = node.policies.decide(found, action, resource, _facts(supposed))
-        policies = () if decision.reason_class == "owner" else node.policies.compiled(found.authentication.policies)
-        statements = policies.policies if policies else ()
-        return explain.explained(decision, statements, action, resource, self._asked(known))
-
-    def who_can(self, session: Session, action: str, resource: str) -> Access:
-        """Every statement of every policy that speaks about this, and the sessions of this process that may do it now.
-
-        Raises:
-            UsageError; IntegrityError where a policy is not what keystead wrote.
-        """
-        from keystead.access import explain  # noqa: PLC0415 - a rare call
-        from keystead.access.stored import loaded  # noqa: PLC0415 - as above
-
-        node = self._node
-        with self._trying(session, "*", action, resource):
-            rows, binder, start = SqlitePolicies(node.store.read()), _binder(node), ""
-            grants: list[Any] = []
-            while page := rows.page(1000, start):
-                start = page[-1].name
-                grants += explain.grants((loaded(binder.check(row), binder) for row in page), action, resource)
-            able = [
-                one.id for one in list(node.sessions.values()) if not one.ended and self._may(one, action, resource)
-            ]
-            return explain.Access(action, resource, tuple(grants), tuple(able))
-
-    def _may(self, session: Session, action: str, resource: str) -> bool:
-        return self._node.gate.may(session, action, resource)
-
-    def _trying(self, session: Session, name: str, action: str, resource: str) -> Any:
-        from keystead.access.patterns import segments_of  # noqa: PLC0415 - a rare call
-        from keystead.access.statements import check_action  # noqa: PLC0415 - as above
-
-        check_action(action)
-        if not isinstance(resource, str) or not resource.isprintable() or segments_of(resource) is None:
-            raise UsageError("not a resource", hint="write it as kind and name, such as secret/db/password")
-        return self._node.gate.read(session, "policy:test", f"policy/{name}", "policy_tested")
-
-    def _asked(self, supposed: Supposed) -> Asked:
-        now = self._node.clock.now_ms() if supposed.now_ms is None else supposed.now_ms
-        return Asked(supposed.authentication, _facts(supposed), now)
 
     def _changed(self) -> None:
         # Every session may be allowed less than a moment ago.
         self._node.periods.end()
 
 
-def _facts(supposed: Supposed) -> dict[str, Mapping[str, str]]:
-    given = {"tags": supposed.tags, "context": supposed.context}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _is_name(given: Any) -> bool:
-    return isinstance(given, str) and not given.lstrip().startswith("{")
-
-
-def _present(row: PolicyRow | None, name: str) -> PolicyRow:
+def present(row: PolicyRow | None, name: str) -> PolicyRow:
+    """The row, if there is one. Raises PolicyNotFound."""
     if row is None:
-        raise _missing(name)
+        raise missing("policy", name)
     return row
-
-
-def _missing(name: str) -> PolicyNotFound:
-    return PolicyNotFound(f"no policy {name!r} in this store", hint="keystead policy list")
 
 
 def _check_expected(name: str, former: PolicyRow | None, expected: int | None) -> None:

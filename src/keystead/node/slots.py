@@ -28,7 +28,11 @@ class SlotManager:
     def listing(self, session: Session) -> tuple[SlotInfo, ...]:
         """Every slot, oldest first."""
         with self._node.gate.read(session, "slot:list", "slot/*", "slots_listed"):
-            return describe_slots(SqliteSlots(self._node.store.read()).all())
+            return self._permitted(session, "slot:list", SqliteSlots(self._node.store.read()).all())
+
+    def _permitted(self, session: Session, action: str, slots: list[Slot]) -> tuple[SlotInfo, ...]:
+        may = self._node.gate.may
+        return describe_slots([slot for slot in slots if may(session, action, f"slot/{slot.id}")])
 
     def add(self, session: Session, credential: Credential, label: str) -> SlotInfo:
         """Add a slot by which `credential` opens the store; nothing else is rewritten.
@@ -59,7 +63,9 @@ class SlotManager:
         with self._node.gate.change(session, "slot:remove", "slot/*", "slot_removed") as change:
             self._node.same_root(change.transaction)
             rows = SqliteSlots(change.transaction)
-            _, removed = remove_slot(rows.all(), which)
+            # Of those that the session may remove: of the others it is told as if they were not there.
+            chosen = find_slot(self._permitted(session, "slot:remove", rows.all()), which)
+            _, removed = remove_slot(rows.all(), chosen.id)
             rows.delete(removed.id)
             change.entries[0].target = f"slot/{removed.id}"
         self._node.store.checkpoint()

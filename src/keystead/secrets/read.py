@@ -19,7 +19,7 @@ from keystead.errors import (
     SecretNotFound,
     UsageError,
 )
-from keystead.gate import Entry, Gate, Session
+from keystead.gate import Entry, Gate, Session, missing
 from keystead.keys.ring import KeyRing
 from keystead.secrets.facts import SecretFacts
 from keystead.secrets.labels import is_expired, resolve_version
@@ -85,7 +85,7 @@ class SecretReader:
             rows = self.rows()
             both = rows.current(name)
             if both is None:
-                raise _missing(name)
+                raise missing("secret", name)
             found = self._open(rows, *both, version, label)
             detail["version"] = found.value.version
             return found
@@ -108,12 +108,12 @@ class SecretReader:
                 if quiet and reference.name not in heads:
                     self.gate.admit(session, "secret:read", resource, facts)
                     absent.append(reference.name)
-                    answers[reference] = _missing(reference.name)
+                    answers[reference] = missing("secret", reference.name)
                     continue
                 with self.gate.read(session, "secret:read", resource, "secret_retrieved", facts) as detail:
                     both = heads.get(reference.name)
                     if both is None:
-                        raise _missing(reference.name)
+                        raise missing("secret", reference.name)
                     found = self._open(rows, *both, reference.version, reference.label)
                     detail["version"] = found.value.version
                     answers[reference] = found
@@ -222,7 +222,7 @@ class SecretReader:
             rows = self.rows()
             head = rows.head(name)
             if head is None:
-                raise _missing(name)
+                raise missing("secret", name)
             self.binder().check(head)
             now = self.clock.now_ms()
             found = rows.versions(name, int(after or 0), limit + 1)
@@ -246,10 +246,6 @@ class SecretReader:
         except KeysteadError:
             key_id = "?"
         return VersionInfo(row.version, labels, row.created_ms, row.expires_ms, key_id, state)  # type: ignore[arg-type]
-
-
-def _missing(name: str) -> SecretNotFound:
-    return SecretNotFound(f"no secret {name}", hint=f"keystead set {name}, or keystead list to see what there is")
 
 
 def _not_ours(head: Head, version: int) -> IntegrityError:

@@ -12,7 +12,7 @@ from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.crypto.purpose import Purpose
 from keystead.errors import SecretDeleted, SecretNotFound, UsageError, VersionConflict
-from keystead.gate import Change, Gate, Session
+from keystead.gate import Change, Gate, Session, missing
 from keystead.keys.ring import KeyRing
 from keystead.secrets.generators import parse_rule
 from keystead.secrets.labels import KEEP, Keep, Labels, after_rotation, expiry, resolve_ttl
@@ -100,7 +100,7 @@ class SecretWriter:
             self._finish(change)
         self.changed([name])
         if made is None:
-            raise SecretNotFound(f"no secret {name}", hint="keystead list")
+            raise missing("secret", name)
         return made
 
     def delete(self, session: Session, name: str) -> None:
@@ -155,7 +155,7 @@ class SecretWriter:
     def _present(self, rows: SecretRows, name: str) -> Head:
         head = rows.head(name)
         if head is None:
-            raise SecretNotFound(f"no secret {name}", hint="keystead list")
+            raise missing("secret", name)
         self.binder().check(head)
         if head.destroyed_ms is not None:
             raise SecretDeleted(f"secret {name} was destroyed", hint="store it again under a new value")

@@ -153,6 +153,7 @@ class KeyOperations(SessionFace):
                     session.expires_ms,
                 )
                 for session in list(node.sessions.values())
+                if node.gate.may(self._session, "session:list", f"session/{session.id}")
             ]
             return page_of(found, lambda session: session.id, limit=limit, after=after)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from keystead.crypto.aad import AAD
-from keystead.errors import KeysteadError, UsageError
+from keystead.errors import DecryptionError, KeyNotFound, KeysteadError, UsageError
 from keystead.keys.named.batch import in_slices, macs, sealed
 from keystead.keys.named.model import KeyInfo
 from keystead.keys.named.names import check_key_name
@@ -111,8 +111,18 @@ class NamedKeyOperations(NamedKeyChanges):
         return self._use().reencrypt(name, blob, to, context, given, keep_context=keep)
 
     def owner(self, blob: bytes) -> KeyInfo:
-        """The key that a compact ciphertext is of. Raises EnvelopeError; DecryptionError: it is of none."""
-        return self.read(self._use().owner(blob)[0])
+        """The key that a compact ciphertext is of.
+
+        Raises:
+            EnvelopeError; DecryptionError: it is of none, or of one that this session may not know of.
+        """
+        name = self._use().owner(blob)[0]
+        try:
+            return self.read(name)
+        except KeyNotFound as error:
+            if not error.refused:
+                raise
+        raise DecryptionError
 
     # Keys for callers
 

@@ -15,7 +15,8 @@ from keystead.services.session_face import SessionFace
 if TYPE_CHECKING:
     from keystead.access.explain import Access, Explanation
     from keystead.access.stored import PolicyInfo
-    from keystead.node.policies import PolicyManager, Supposed
+    from keystead.node.policies import PolicyManager
+    from keystead.node.policy_trials import PolicyTrials, Supposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class PolicyOperations:
         from keystead.node.policies import PolicyManager  # noqa: PLC0415 - a rare call; opening does not pay for it
 
         return PolicyManager(self._face._node)
+
+    def _trials(self) -> PolicyTrials:
+        from keystead.node.policy_trials import PolicyTrials  # noqa: PLC0415 - as above
+
+        return PolicyTrials(self._face._node)
 
     def write(self, name: str, document: str | Mapping[str, Any], *, expected_version: int | None = None) -> PolicyInfo:
         """Write a policy, in the place of the one of its name: JSON text, or the mapping that it stands for.
@@ -96,7 +102,7 @@ class PolicyOperations:
             PolicyNotFound, UsageError; IntegrityError where it is not what keystead wrote.
         """
         supposed = self._supposed(circumstances)
-        return self._manager().test(self._face._session, policy, action, resource, supposed)
+        return self._trials().test(self._face._session, policy, action, resource, supposed)
 
     def explain(
         self,
@@ -107,25 +113,29 @@ class PolicyOperations:
     ) -> Explanation:
         """Why somebody may do something or not: a session of this process by its id, or who has these policies.
 
-        For a session, method, source and second factor are its own.
+        For a session, method, source and second factor are its own. Without `tags`, those of a secret or key count that
+        is there and that this session may list. Policies that this session may not test are not shown.
 
         Raises:
             SessionNotFound, PolicyNotFound, UsageError.
         """
         supposed = self._supposed(circumstances)
-        return self._manager().explain(self._face._session, _who(who), action, resource, supposed)
+        return self._trials().explain(self._face._session, _who(who), action, resource, supposed)
 
     def who_can(self, action: str, resource: str) -> Access:
-        """Every statement that speaks about an action on a resource, and the sessions of this process that may do it.
+        """Every statement that speaks about an action on a resource, the sessions of this process that may do it now,
+        and the users, roles, live access tokens and auth methods of the store whose principals may.
+
+        It shows what this session may see: policies that it may test, and principals that it may list.
 
         Raises:
             UsageError; IntegrityError where a policy is not what keystead wrote.
         """
-        return self._manager().who_can(self._face._session, action, resource)
+        return self._trials().who_can(self._face._session, action, resource)
 
     def _supposed(self, given: Circumstances | None) -> Supposed:
         from keystead.access.session import Authentication  # noqa: PLC0415 - a rare call
-        from keystead.node.policies import Supposed  # noqa: PLC0415 - as above
+        from keystead.node.policy_trials import Supposed  # noqa: PLC0415 - as above
 
         given = Circumstances() if given is None else given
         if not isinstance(given, Circumstances):

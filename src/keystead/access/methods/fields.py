@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from keystead.access.policy_names import is_policy_name
 from keystead.clock import format_duration, parse_duration
 from keystead.errors import ConfigurationError, UsageError
 
 MAX_ENTRIES: Final = 256
 MAX_TEXT: Final = 2_048
-_POLICY: Final = re.compile(r"[a-z0-9][a-z0-9._/-]{0,127}", re.ASCII)
 
 
 class Problems:
@@ -37,8 +36,8 @@ class Problems:
         )
 
     def policies(self, field: str, value: object) -> bool:
-        """Whether a field lists names of policies: 1 to 128 of `a-z 0-9 . _ / -`, a letter or digit first."""
-        return self.texts(field, value, fits=lambda name: _POLICY.fullmatch(name) is not None)
+        """Whether a field lists names of policies: 1 to 128 of `a-z 0-9 - _ .`, none that stands for the owner."""
+        return self.texts(field, value, fits=is_policy_name)
 
     def duration(self, field: str, value: object, low_ms: int, high_ms: int) -> bool:
         """Whether a field is a number of milliseconds within bounds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from keystead.keys.lifecycle import KeyState
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionInfo, KeyVersionRow
 from keystead.keys.named.names import check_key_name
 from keystead.keys.named.ports import NamedKeyRows
-from keystead.keys.named.ring import checked
+from keystead.keys.named.ring import checked, require_same
 from keystead.keys.named.rules import Usage, operations
 from keystead.keys.ring import KeyRing
 
@@ -34,6 +34,11 @@ class NamedKeyReader:
         """A key without its material, by name or alias."""
         return self._look(session, name, lambda rows, head: key_info(head, tuple(rows.aliases(head.key_id))))
 
+    def tags(self, name: str) -> Mapping[str, str] | None:
+        """The tags of a key by its own name, None where there is none: for who asked the gate already."""
+        found = found_or_none(self.rows(), self.binder(), name)
+        return None if found is None or found.name != name else found.facts()
+
     def versions(self, session: Session, name: str) -> list[KeyVersionInfo]:
         """The versions of a key, oldest first."""
         return self._look(
@@ -46,8 +51,10 @@ class NamedKeyReader:
         found = found_or_none(rows, self.binder(), name)
         target = name if found is None else found.name
         facts = None if found is None else {"tags": found.facts()}
-        with self.gate.read(session, "key:read", f"key/{target}", "key_read", facts):
-            return shown(rows, checked(rows, self.binder(), name))
+        with self.gate.read(session, "key:read", f"key/{target}", "key_read", facts, asked=name):
+            head = checked(rows, self.binder(), name)
+            require_same(name, head, target)
+            return shown(rows, head)
 
     def _version(self, head: KeyHead, row: KeyVersionRow) -> KeyVersionInfo:
         state = head.state

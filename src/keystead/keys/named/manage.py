@@ -22,7 +22,7 @@ from keystead.keys.named.look import found_or_none, key_info
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionRow, tags_text
 from keystead.keys.named.names import check_key_name
 from keystead.keys.named.ports import AliasRow, NamedKeyRows
-from keystead.keys.named.ring import checked
+from keystead.keys.named.ring import checked, require_same
 from keystead.keys.named.rules import SYMMETRIC, Usage, check_usage
 from keystead.keys.ring import KeyRing
 
@@ -127,11 +127,10 @@ class NamedKeyManager:
         found = found_or_none(self.read_rows(), self.binder(), name)
         target = name if found is None else found.name
         facts = None if found is None else {"tags": found.facts()}
-        with self.gate.change(session, action, f"key/{target}", event, facts) as change:
+        with self.gate.change(session, action, f"key/{target}", event, facts, asked=name) as change:
             rows = self.rows(change.transaction)
             head = checked(rows, self.binder(), name)
-            if head.name != target:
-                raise KeyNotFound(f"alias {name} stands for another key since a moment ago", hint="try again")
+            require_same(name, head, target)
             now = _Changing(rows, head, change)
             yield now
             if now.head is not head:
@@ -261,16 +260,21 @@ class NamedKeyManager:
     def set_alias(self, session: Session, alias: str, name: str) -> KeyInfo:
         """Let another name stand for a key; one that stands for a key of the same type and usage moves.
 
+        It takes the right on the key, on the name that becomes its alias, and on the key that loses it.
+
         Raises:
             AlreadyExists: a key has this name. UsageError: the alias stands for a key of another kind.
         """
         check_key_name(alias)
+        loser = self._admit_alias(session, alias)
         with self.changing(session, name, "key:alias", "key_alias_set") as now:
             require_there(now.head)
             if now.rows.head(alias) is not None:
                 raise AlreadyExists(f"there is a key {alias}", hint="an alias needs a name of its own")
             former = now.rows.alias(alias)
             held = None if former is None else now.rows.by_id(former.key_id)
+            if held is not None:
+                require_same(alias, held, loser)
             if held is not None and (held.type, held.usage) != (now.head.type, now.head.usage):
                 raise UsageError(f"alias {alias} stands for a key of another type or usage", hint="remove it first")
             if former is None and len(now.rows.aliases(now.head.key_id)) >= MAX_ALIASES:
@@ -279,6 +283,15 @@ class NamedKeyManager:
             now.rows.put_alias(AliasRow(alias, now.head.key_id, mac))
             now.change.detail["alias"] = alias
         return self._after(now)
+
+    def _admit_alias(self, session: Session, alias: str) -> str:
+        """The key that an alias stands for, "" for none, once the session may take the name and take it from there."""
+        self.gate.admit(session, "key:alias", f"key/{alias}")
+        former = found_or_none(self.read_rows(), self.binder(), alias)
+        if former is None or former.name == alias:
+            return ""
+        self.gate.admit(session, "key:alias", f"key/{former.name}", {"tags": former.facts()}, asked=alias)
+        return former.name
 
     def remove_alias(self, session: Session, alias: str) -> KeyInfo:
         """Take an alias away; the key stays. Raises KeyNotFound where there is no such alias."""

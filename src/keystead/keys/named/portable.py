@@ -64,7 +64,9 @@ class KeyPorter:
         """
         key = self._known(session, name, "key:export")
         resource = f"key/{key.head.name}"
-        with self.manager.gate.read(session, "key:export", resource, "key_exported", _facts(key)) as detail:
+        read = self.manager.gate.read
+        with read(session, "key:export", resource, "key_exported", _facts(key), asked=name) as detail:
+            key = self.ring.find_again(name, key)
             self._require_portable(key)
             require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
             chosen = key.processing(key.head.primary if version is None else version)
@@ -79,7 +81,9 @@ class KeyPorter:
         self.strong(passphrase)
         key = self._known(session, name, "key:backup")
         resource = f"key/{key.head.name}"
-        with self.manager.gate.read(session, "key:backup", resource, "key_backed_up", _facts(key)) as detail:
+        read = self.manager.gate.read
+        with read(session, "key:backup", resource, "key_backed_up", _facts(key), asked=name) as detail:
+            key = self.ring.find_again(name, key)
             self._require_portable(key)
             require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
             detail["versions"] = len(key.versions)
@@ -135,6 +139,7 @@ class KeyPorter:
 
     def _known(self, session: Session, name: str, action: str) -> LoadedKey:
         check_key_name(name)
+        self.manager.gate.refreshed(session, f"key/{name}")
         try:
             return self.ring.find(name)
         except KeysteadError as error:

@@ -18,6 +18,7 @@ from keystead.crypto.material import zero
 from keystead.crypto.purpose import Purpose
 from keystead.crypto.types import KeyType
 from keystead.errors import DecryptionError, IntegrityError, KeyNotFound, KeyStateError
+from keystead.gate import missing
 from keystead.keys.lifecycle import KeyState
 from keystead.keys.limits import SALT_MESSAGE_LIMIT
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyVersionRow
@@ -147,6 +148,16 @@ class NamedKeyRing:
                 self._by_name.popitem(last=False)
             return loaded
 
+    def find_again(self, name: str, authorized: LoadedKey) -> LoadedKey:
+        """The key of a name behind the gate, which was asked about the one that the name stood for.
+
+        Raises:
+            KeyNotFound: an alias stands for another key by now; else as `find`.
+        """
+        found = self.find(name)
+        require_same(name, found.head, authorized.head.name)
+        return found
+
     def _load(self, rows: NamedKeyRows, head: KeyHead) -> LoadedKey:
         return LoadedKey(head, {row.version: LoadedVersion(row) for row in rows.versions(head.key_id)})
 
@@ -254,6 +265,12 @@ class NamedKeyRing:
                 version.reading.popitem(last=False)
 
 
+def require_same(name: str, head: KeyHead, authorized: str) -> None:
+    """Nothing, where the key that is used is the one that the gate was asked about. Raises KeyNotFound."""
+    if head.name != authorized:
+        raise KeyNotFound(f"alias {name} stands for another key since a moment ago", hint="try again")
+
+
 def checked(rows: NamedKeyRows, binder: KeyBinder, name: str) -> KeyHead:
     """The head of a key by its name or alias, if it is one that keystead wrote.
 
@@ -268,5 +285,5 @@ def checked(rows: NamedKeyRows, binder: KeyBinder, name: str) -> KeyHead:
         elif alias is not None:
             raise IntegrityError(f"the record of alias {name} is not what keystead wrote")
     if head is None:
-        raise KeyNotFound(f"no key {name!r} in this store", hint="keystead key list")
+        raise missing("key", name)
     return binder.check(head)

@@ -21,8 +21,9 @@ from keystead.crypto.derive import derive_context_key
 from keystead.crypto.digests import DigestAlgorithm, digest
 from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.types import ENCRYPTION, SIGNING, Algorithm, KeyType
-from keystead.errors import DecryptionError, EnvelopeError, KeysteadError, UsageError
-from keystead.gate import Facts, Gate, Session
+from keystead.errors import DecryptionError, Denied, EnvelopeError, KeysteadError, UsageError
+from keystead.gate import Gate, Session
+from keystead.keys.named.facts import asked_facts
 from keystead.keys.named.hot import Checking, Making, Sealing, Signing, Tables, Verifying, starts
 from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
 from keystead.keys.named.ring import LoadedKey, NamedKeyRing
@@ -78,13 +79,15 @@ class NamedKeyUse:
         return bound
 
     def _admit(self, operation: Operation, name: str, context: AAD) -> _Bound:
+        # First, so that what is asked about is the key that the name stands for by now, with its tags of now.
+        self._gate.refreshed(self._session, f"key/{name}")
         ended, table = self._ended, self._bound
         key = self._find(operation, name)
-        facts: Facts = {"tags": key.head.facts(), "context": context if isinstance(context, Mapping) else {}}
         resource = f"key/{key.head.name}"
-        until = self._gate.admit(self._session, f"key:{operation}", resource, facts)
+        facts = asked_facts(operation, key.head, context)
+        until = self._gate.admit(self._session, f"key:{operation}", resource, facts, asked=name)
         try:
-            key = self._ring.find(name)
+            key = self._ring.find_again(name, key)
             require_operation(key.head.name, key.kind, key.usage, key.state, operation)
         except KeysteadError as error:
             self._refuse(resource, error)
@@ -201,14 +204,24 @@ class NamedKeyUse:
         return self.encrypt(name if to is None else to, plaintext, context if keep_context else to_context)
 
     def owner(self, blob: bytes) -> tuple[str, int]:
-        """The name and version of the key that a compact ciphertext says it is of."""
+        """The name and version of the key that a compact ciphertext says it is of.
+
+        Raises:
+            EnvelopeError; DecryptionError: it is of none. SessionEnded.
+        """
         for kind in (KeyType.AES_256_GCM_SIV, KeyType.CHACHA20_POLY1305):
             with suppress(EnvelopeError):
                 check_form(blob, kind)
                 break
         else:
             check_form(blob)
-        return self._ring.of_reference(blob[REFERENCE])
+        try:
+            return self._ring.of_reference(blob[REFERENCE])
+        except DecryptionError:
+            # Nobody passes by the gate, and who may read no key is told the same of a key that is there.
+            with suppress(Denied):
+                self._gate.admit(self._session, "key:read", "key/*")
+            raise
 
     # Keys for callers
 

@@ -1,0 +1,245 @@
+"""Trying policies of an open store: what one would say, why somebody may do something or not, and who can.
+
+Who asks is shown no policy that it may not try, and no principal that it may not list: it is not to learn of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+from keystead.access import explain
+from keystead.access.asked import Asked
+from keystead.access.compile import CompiledSet, Policy
+from keystead.access.engine import without_policy
+from keystead.access.patterns import segments_of
+from keystead.access.policy import Decision
+from keystead.access.session import Authentication
+from keystead.access.statements import check_action, parse_document
+from keystead.access.stored import check_policy_name, loaded
+from keystead.access.tokens import rules_of, texts, why_ended
+from keystead.errors import SessionNotFound, UsageError
+from keystead.gate import missing
+from keystead.node.policies import binder_of, present
+from keystead.secrets.names import check_name
+from keystead.storage.policies import SqlitePolicies
+
+if TYPE_CHECKING:
+    from keystead.access.explain import Access, Explanation, PrincipalAccess
+    from keystead.access.session import Session
+    from keystead.node.node import Node
+
+Row = TypeVar("Row")
+PAGE: Final = 1_000
+_OF_THE_CALL: Final = frozenset(("time", "source", "mfa_age", "context"))
+"""Conditions that are settled by a call only, and not by what the store knows of a principal."""
+
+
+class Supposed(NamedTuple):
+    """Whom a trial is about: the policies, and how a session would be proved that has them. `now_ms` None: now."""
+
+    authentication: Authentication
+    tags: Mapping[str, str] | None
+    context: Mapping[str, str] | None
+    now_ms: int | None
+
+
+class _Holder(NamedTuple):
+    """A principal in the store, the policies that it would act by, and what is settled of how it would be proved."""
+
+    kind: str
+    name: str
+    principal: str
+    policies: tuple[str, ...]
+    method: str
+    mfa: bool = True
+    by_role: bool = False
+
+
+class PolicyTrials:
+    """The trials on one node's policies. Each passes the gate once."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def test(self, session: Session, given: Any, action: str, resource: str, supposed: Supposed) -> Explanation:
+        """What one policy, stored or given, would say.
+
+        Raises:
+            PolicyNotFound, UsageError; IntegrityError where it is not what keystead wrote.
+        """
+        name = given if isinstance(given, str) and not given.lstrip().startswith("{") else ""
+        if name:
+            check_policy_name(name)
+        with self._trying(session, name or "*", action, resource):
+            if name:
+                row = present(SqlitePolicies(self._node.store.read()).get(name), name)
+                given = binder_of(self._node).check(row).document
+            policy = Policy(name or "(given)", parse_document(given).statements)
+            return explain.explain(CompiledSet((policy,)), action, resource, self._asked(supposed))
+
+    def explain(
+        self, session: Session, who: str | tuple[str, ...], action: str, resource: str, supposed: Supposed
+    ) -> Explanation:
+        """Why a session of this process, or one that had these policies, may do something or not.
+
+        Raises:
+            SessionNotFound, PolicyNotFound, UsageError.
+        """
+        with self._trying(session, "*", action, resource):
+            if supposed.tags is None:
+                supposed = supposed._replace(tags=self._tags(session, action, resource))
+            if isinstance(who, str):
+                return self._explain_session(session, who, action, resource, supposed)
+            rows = {row.name for row in SqlitePolicies(self._node.store.read()).named(who)}
+            for name in who:
+                if name not in rows or not self._may_try(session, name):
+                    raise missing("policy", name)
+            return explain.explain(self._node.policies.compiled(who), action, resource, self._asked(supposed))
+
+    def _explain_session(
+        self, session: Session, id_: str, action: str, resource: str, supposed: Supposed
+    ) -> Explanation:
+        node = self._node
+        found = node.sessions.get(id_)
+        seen = found is session or node.gate.may(session, "session:list", f"session/{id_}")
+        if found is None or not seen:
+            raise SessionNotFound(
+                f"no session {id_} in this process", hint="give the names of the policies of a session elsewhere"
+            )
+        asked = self._asked(supposed._replace(authentication=found.authentication))
+        decision, policies = without_policy(found, action, resource), tuple[Policy, ...]()
+        if decision is None or decision.reason_class != "owner":
+            compiled = node.policies.compiled(found.authentication.policies)
+            decision, policies = decision or compiled.decide(action, resource, asked).decision, compiled.policies
+        if found.ended or (found.expires_ms is not None and asked.now_ms >= found.expires_ms):
+            decision = Decision(False, "the session has ended", "session-ended", visible=False)
+        shown = tuple(policy for policy in policies if self._may_try(session, policy.name))
+        if len(shown) < len(policies):
+            decision = decision._replace(reason="policies that you may not try have a part in it")
+        return explain.explained(decision, shown, action, resource, asked)
+
+    def who_can(self, session: Session, action: str, resource: str) -> Access:
+        """Every statement of every policy that speaks about this, the sessions of this process that may do it now, and
+        the users, roles, live access tokens and auth methods whose principals may.
+
+        Raises:
+            UsageError; IntegrityError where a policy is not what keystead wrote.
+        """
+        node = self._node
+        with self._trying(session, "*", action, resource):
+            rows, binder = SqlitePolicies(node.store.read()), binder_of(node)
+            every = _every(lambda start: rows.page(PAGE, start), lambda row: row.name)
+            tried = (loaded(binder.check(row), binder) for row in every if self._may_try(session, row.name))
+            grants = tuple(explain.grants(tried, action, resource))
+            tags, now = self._tags(session, action, resource), node.clock.now_ms()
+            facts = None if tags is None else {"tags": tags}
+            able = [
+                one.id
+                for one in list(node.sessions.values())
+                if not one.ended
+                and (one.expires_ms is None or now < one.expires_ms)
+                and node.gate.may(session, "session:list", f"session/{one.id}")
+                and node.gate.may(one, action, resource, facts)
+            ]
+            principals = tuple(self._able(session, action, resource, tags))
+            return explain.Access(action, resource, grants, tuple(able), principals)
+
+    # Who is in the store
+
+    def _able(
+        self, session: Session, action: str, resource: str, tags: Mapping[str, str] | None
+    ) -> Iterator[PrincipalAccess]:
+        now, may = self._node.clock.now_ms(), self._node.gate.may
+        facts = None if tags is None else {"tags": tags}
+        for holder in self._holders(now):
+            if not may(session, f"{holder.kind}:list", f"{holder.kind}/{holder.name}"):
+                continue
+            unsettled = _OF_THE_CALL if holder.mfa else _OF_THE_CALL - {"mfa_age"}
+            if tags is None:
+                unsettled |= {"tags"}
+            asked = Asked(Authentication(holder.method), facts, now)
+            compiled = self._node.policies.compiled(holder.policies)
+            hanging = explain.may_under(compiled, action, resource, asked, unsettled)
+            if hanging is not None:
+                shown = tuple(name for name in holder.policies if self._may_try(session, name))
+                conditions = ("roles", *hanging) if holder.by_role else hanging
+                yield explain.PrincipalAccess(holder.kind, holder.name, holder.principal, shown, conditions)
+
+    def _holders(self, now: int) -> Iterator[_Holder]:
+        """Who can act by the store, in the order of kinds and names; a row that was edited proves nothing."""
+        identities = self._node.identities
+        directory, register, methods = identities.directory, identities.register, identities.auth_methods.kept
+        accounts, binder = directory.read_rows(), directory.binder()
+        for user in _every(lambda start: accounts.users(start, PAGE), lambda row: row.name):
+            if binder.is_authentic(user):
+                yield _Holder("user", user.name, f"user:{user.name}", rules_of(user.rules).policies, "password")
+        for role in _every(lambda start: accounts.roles(start, PAGE), lambda row: row.name):
+            if binder.is_authentic(role):
+                yield _Holder("role", role.name, f"role:{role.name}", rules_of(role.rules).policies, "role")
+        tokens = register.read_rows()
+        for token in _every(lambda start: tokens.page(start, PAGE, None), lambda row: row.accessor):
+            if binder.is_authentic(token) and why_ended(token, now) is None:
+                policies, mfa = texts(token.policies), token.mfa_ms is not None
+                yield _Holder("token", token.accessor, token.principal, policies, token.method, mfa)
+        stored = methods.read_rows()
+        for method in _every(lambda start: stored.page(PAGE, start), lambda row: row.name):
+            if binder.is_authentic(method):
+                yield from _of_method(method)
+
+    # What all trials have
+
+    def _trying(self, session: Session, name: str, action: str, resource: str) -> Any:
+        check_action(action)
+        if not isinstance(resource, str) or not resource.isprintable() or segments_of(resource) is None:
+            raise UsageError("not a resource", hint="write it as kind and name, such as secret/db/password")
+        return self._node.gate.read(session, "policy:test", f"policy/{name}", "policy_tested")
+
+    def _may_try(self, session: Session, name: str) -> bool:
+        return self._node.gate.may(session, "policy:test", f"policy/{name}")
+
+    def _tags(self, session: Session, action: str, resource: str) -> Mapping[str, str] | None:
+        """The tags that a call on this secret or key would bring, if who asks may list it; None: they are not known."""
+        node, (kind, _, name) = self._node, resource.partition("/")
+        tags = None
+        if kind == "secret" and _is_secret(name):
+            tags = node.reader.facts(name)["tags"]
+        elif kind == "key" and action != "key:create":
+            tags = node.named.reader.tags(name)
+        facts = None if tags is None else {"tags": tags}
+        return tags if node.gate.may(session, f"{kind}:list", resource, facts) else None
+
+    def _asked(self, supposed: Supposed) -> Asked:
+        now = self._node.clock.now_ms() if supposed.now_ms is None else supposed.now_ms
+        given = {"tags": supposed.tags, "context": supposed.context}
+        return Asked(supposed.authentication, {name: facts for name, facts in given.items() if facts is not None}, now)
+
+
+def _is_secret(name: str) -> bool:
+    try:
+        check_name(name)
+    except UsageError:
+        return False
+    return True
+
+
+def _every(page: Callable[[str], Iterable[Row]], name_of: Callable[[Row], str]) -> Iterator[Row]:
+    start = ""
+    while rows := list(page(start)):
+        yield from rows
+        start = name_of(rows[-1])
+
+
+def _of_method(record: Any) -> Iterator[_Holder]:
+    """Whom an auth method lets in: by the policies of all, or by those and the policies of one of its roles.
+
+    Several roles can only deny more, so that who may by several may by one of them.
+    """
+    import json  # noqa: PLC0415 - a rare call
+
+    config = json.loads(record.config)
+    always, principal = config.get("policies", []), f"{record.kind}:{record.name}/*"
+    for role in [None, *config.get("roles", [])] if always else config["roles"]:
+        policies = {*always, *(role["policies"] if role else ())}
+        by_role = bool(config.get("roles"))
+        yield _Holder("auth-method", record.name, principal, tuple(sorted(policies)), record.kind, by_role=by_role)
