@@ -402,7 +402,7 @@ def test_no_file_names_a_place_that_only_one_machine_has() -> None:
 
 def test_lock_files_hold_exact_versions_with_hashes_and_no_address() -> None:
     locks = sorted((ROOT / "requirements").glob("*.txt"))
-    assert [lock.name for lock in locks] == ["bench.txt", "run.txt", "test.txt"]
+    assert [lock.name for lock in locks] == ["bench.txt", "campaign.txt", "run.txt", "test.txt"]
     for lock in locks:
         text = lock.read_text("utf-8")
         assert not re.search(r"\w+://|^\s*-(?!-hash)", text, flags=re.M), lock.name

@@ -195,8 +195,9 @@ def test_a_parent_that_is_killed_is_followed_by_another_and_nothing_is_lost(own_
     server.said = b""
     found = server.wait_for(re.compile(rb"keystead answers at (\S+)"))
     assert found[1].decode() == server.url
-    before = len(told)
-    time.sleep(1)
+    before, end = len(told), time.monotonic() + 30
+    while len(told) <= before and time.monotonic() < end:
+        time.sleep(0.1)
     stop.set()
     for thread in threads:
         thread.join(30)

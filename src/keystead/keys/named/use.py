@@ -7,7 +7,7 @@ itself, such as its encryption context, is asked at every call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
@@ -23,6 +23,7 @@ from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.types import ENCRYPTION, SIGNING, Algorithm, KeyType
 from keystead.errors import DecryptionError, Denied, EnvelopeError, KeysteadError, UsageError
 from keystead.gate import Gate, Session
+from keystead.keys.named.arguments import chosen_algorithm, pair_type, require_bytes
 from keystead.keys.named.facts import asked_facts
 from keystead.keys.named.hot import Checking, Making, Sealing, Signing, Tables, Verifying, starts
 from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
@@ -143,14 +144,14 @@ class NamedKeyUse:
     def _encrypt(
         self, key: LoadedKey, data: bytes, context: AAD, version: int | None, algorithm: str | None
     ) -> tuple[bytes, int]:
-        _require_bytes(data)
+        require_bytes(data)
         chosen = key.protecting(version)
         number = chosen.row.version
         if key.kind in SYMMETRIC:
             if algorithm is not None:
                 raise UsageError(f"the type of key {key.head.name} fixes how it encrypts", hint="leave algorithm out")
             return self._ring.sealing(key, chosen, 1).seal(data, canonical_aad(context)), number
-        how = _algorithm(key, algorithm, ENCRYPTION)
+        how = chosen_algorithm(key, algorithm, ENCRYPTION)
         if context is not None:
             raise UsageError("an RSA ciphertext binds no context", hint="use a symmetric key")
         return self._ring.public(key, chosen).encrypt(data, how), number
@@ -168,7 +169,7 @@ class NamedKeyUse:
         try:
             if key.kind in SYMMETRIC:
                 return self._open(name, bound, blob, context)
-            return self._open_rsa(key, blob, how[0], _algorithm(key, how[1], ENCRYPTION))
+            return self._open_rsa(key, blob, how[0], chosen_algorithm(key, how[1], ENCRYPTION))
         except (DecryptionError, EnvelopeError) as error:
             self._gate.failed(self._session, f"key/{key.head.name}", "decryption_failed", error)
             raise
@@ -188,7 +189,7 @@ class NamedKeyUse:
         raise DecryptionError
 
     def _open_rsa(self, key: LoadedKey, blob: bytes, version: int | None, how: Algorithm) -> bytes:
-        _require_bytes(blob)
+        require_bytes(blob)
         for candidate in key.candidates(version):
             try:
                 return self._ring.private(key, candidate).decrypt(blob, how)
@@ -236,10 +237,10 @@ class NamedKeyUse:
 
     def data_key_pair(self, name: str, kind: str, context: AAD, *, with_plaintext: bool) -> GeneratedKey:
         """A fresh key pair for a caller: public key, and private key encrypted under the named key."""
-        pair_type = _pair_type(kind)
+        chosen = pair_type(kind)
         key = self._begin(Operation.DATA_KEY, name, context).key
-        material = generate(pair_type)
-        public = load_private(pair_type, material).public().der
+        material = generate(chosen)
+        public = load_private(chosen, material).public().der
         blob, _ = self._encrypt(key, bytes(material), context, None, None)
         plaintext = bytes(material) if with_plaintext else None
         zero(material)
@@ -265,9 +266,9 @@ class NamedKeyUse:
         self, name: str, message: bytes, algorithm: str | None, version: int | None, *, prehashed: bool
     ) -> Signature:
         """A signature under the primary version, or one that was asked for."""
-        _require_bytes(message)
+        require_bytes(message)
         bound = self._begin(Operation.SIGN, name, None)
-        how, chosen = _algorithm(bound.key, algorithm, SIGNING), bound.key.protecting(version)
+        how, chosen = chosen_algorithm(bound.key, algorithm, SIGNING), bound.key.protecting(version)
         private, number = self._ring.private(bound.key, chosen), chosen.row.version
         if algorithm is None and version is None:
             make = partial(private.sign, algorithm=how)
@@ -286,10 +287,10 @@ class NamedKeyUse:
         prehashed: bool,
     ) -> bool:
         """Whether any version that may still process, or the one that was named, made the signature."""
-        _require_bytes(message)
-        _require_bytes(signature)
+        require_bytes(message)
+        require_bytes(signature)
         bound = self._begin(Operation.VERIFY, name, None)
-        key, how = bound.key, _algorithm(bound.key, algorithm, SIGNING)
+        key, how = bound.key, chosen_algorithm(bound.key, algorithm, SIGNING)
         candidates = key.candidates(version)
         if algorithm is None and version is None and len(candidates) == 1:
             check = partial(self._ring.public(key, candidates[0]).verify, algorithm=how)
@@ -300,7 +301,7 @@ class NamedKeyUse:
 
     def mac(self, name: str, message: bytes, version: int | None) -> Mac:
         """A MAC under the primary version, or one that was asked for."""
-        _require_bytes(message)
+        require_bytes(message)
         bound = self._begin(Operation.MAC, name, None)
         chosen = bound.key.protecting(version)
         key, number = self._ring.hmac(bound.key, chosen), chosen.row.version
@@ -311,8 +312,8 @@ class NamedKeyUse:
 
     def verify_mac(self, name: str, message: bytes, tag: bytes, version: int | None) -> bool:
         """Whether any version that may still process, or the one that was named, made the MAC."""
-        _require_bytes(message)
-        _require_bytes(tag)
+        require_bytes(message)
+        require_bytes(tag)
         bound = self._begin(Operation.VERIFY_MAC, name, None)
         keys = [self._ring.hmac(bound.key, candidate) for candidate in bound.key.candidates(version)]
         if version is None:
@@ -325,7 +326,7 @@ class NamedKeyUse:
 
     def agree(self, name: str, peer: bytes, version: int | None) -> bytes:
         """The ECDH shared secret with a peer's public key (SPKI DER): the raw X coordinate."""
-        _require_bytes(peer)
+        require_bytes(peer)
         key = self._begin(Operation.AGREE, name, None).key
         return self._ring.private(key, key.protecting(version)).agree(peer)
 
@@ -336,7 +337,7 @@ class NamedKeyUse:
 
     def decapsulate(self, name: str, ciphertext: bytes, version: int | None) -> bytes:
         """The shared secret of a ciphertext. A wrong one gives another secret, as FIPS 203 wants it."""
-        _require_bytes(ciphertext)
+        require_bytes(ciphertext)
         key = self._begin(Operation.DECAPSULATE, name, None).key
         chosen = key.processing(key.head.primary if version is None else version)
         return self._ring.private(key, chosen).decapsulate(ciphertext)
@@ -357,7 +358,7 @@ class NamedKeyUse:
 
     def digest(self, algorithm: str, data: bytes) -> bytes:
         """A hash for a caller."""
-        _require_bytes(data)
+        require_bytes(data)
         if algorithm not in set(DigestAlgorithm):
             raise UsageError("not a hash", hint=f"use one of {', '.join(DigestAlgorithm)}")
         self._count("digest:compute", "digest/*", "digest_computed")
@@ -369,7 +370,7 @@ class NamedKeyUse:
 
     def unwrap_import(self, name: str, blob: bytes, opened: Callable[[Any, bytes], bytearray]) -> bytearray:
         """Material that was wrapped for import under a key for that."""
-        _require_bytes(blob)
+        require_bytes(blob)
         key = self._begin(Operation.UNWRAP_IMPORT, name, None).key
         for candidate in key.candidates(None):
             try:
@@ -379,30 +380,3 @@ class NamedKeyUse:
         error = DecryptionError()
         self._gate.failed(self._session, f"key/{key.head.name}", "decryption_failed", error)
         raise error
-
-
-def _algorithm(key: LoadedKey, asked: str | None, table: Mapping[KeyType, tuple[Algorithm, ...]]) -> Algorithm:
-    permitted = table[key.kind]
-    if asked is None:
-        return permitted[0]
-    if asked not in permitted:
-        raise UsageError(
-            f"key {key.head.name} is of type {key.kind}, and not for {asked!s:.40}",
-            hint=f"use {', '.join(permitted)}",
-        )
-    return Algorithm(asked)
-
-
-def _pair_type(kind: str) -> KeyType:
-    if kind not in SIGNING and kind not in ENCRYPTION and not str(kind).startswith(("ecdh-", "ml-kem-")):
-        raise UsageError("not a type of key pair", hint="for example ed25519, ecdsa-p256, rsa-3072 or ml-kem-768")
-    return KeyType(kind)
-
-
-def _require_bytes(data: object) -> None:
-    if type(data) is not bytes:
-        raise _not_bytes()
-
-
-def _not_bytes() -> UsageError:
-    return UsageError("data must be bytes", hint="encode text first")
