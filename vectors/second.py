@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV, ChaCha20Poly1305
 
-PURPOSES = ("caller", "secret", "stream", "backup", "audit", "named-key")
+PURPOSES = ("caller", "secret", "stream", "backup", "audit", "named-key", "second-factor", "answer")
 FORM = "EnvelopeError"
 FORGED = "DecryptionError"
 

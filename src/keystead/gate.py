@@ -8,6 +8,7 @@ rolled back; where no record can be written, nothing is done.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
@@ -292,22 +293,50 @@ class Gate(Generic[T]):
                 if not change.skip:
                     queued = self.recorder.enqueue(transaction, change.entries)
         except BaseException as error:
-            self.failed(session, resource, event, error, operation_id)
+            self.failed(session, resource, event, error, operation_id, source=str(entry.detail.get("source", "")))
             raise
         if queued is not None:
             self.recorder.committed(queued)
 
-    def failed(self, session: Session, resource: str, event: str, error: BaseException, operation_id: str = "") -> None:
-        """Record a failure outside any transaction: its class and code, never its text."""
+    def failed(
+        self,
+        session: Session,
+        resource: str,
+        event: str,
+        error: BaseException,
+        operation_id: str = "",
+        *,
+        source: str = "",
+    ) -> None:
+        """Record a failure outside any transaction: its class and code, never its text.
+
+        `source` is where it came from, where that is not known of the session, such as at a login.
+        """
         # A signal may have raised just after the commit.
         hidden = isinstance(error, OutcomeUnknown) or not isinstance(error, Exception)
         outcome = "unknown" if hidden else "failed"
-        code = error.code if isinstance(error, KeysteadError) else "internal"
         entry = Entry(session.id, str(session.principal), event, resource, outcome, operation_id)
-        entry.detail = {"error": type(error).__name__, "code": code}
-        if session.authentication.source:
-            entry.detail["source"] = session.authentication.source
+        entry.detail = failure(error, source or session.authentication.source)
         self.recorder.append(entry)
+
+
+_PARTS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def failure(error: BaseException, source: str = "") -> Detail:
+    """What a record of a failure says of it: error, code, the class of the reason for who counts them, and source.
+
+    The class is the one that the error has of its own, or else its name in small letters, such as `key-state`.
+    """
+    known = isinstance(error, KeysteadError)
+    reason_class = getattr(error, "reason_class", "") if known else "internal"
+    if not reason_class:
+        reason_class = _PARTS.sub("-", type(error).__name__.removesuffix("Error")).lower()
+    detail: Detail = {"error": type(error).__name__, "code": error.code if known else "internal"}  # type: ignore[attr-defined]
+    detail["reason_class"] = reason_class
+    if source:
+        detail["source"] = source
+    return detail
 
 
 def _no_count(session: Session) -> None:  # noqa: ARG001 - as `take_use` is called

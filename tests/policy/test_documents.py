@@ -97,7 +97,9 @@ def test_a_wrong_field_is_refused_by_the_name_of_its_statement(fields: dict[str,
     ["", "/", "/secret", "secret/", "secret//a", "secret/./a", "secret/../a", "..", ".", "secret/a*b", "secret/*a",
      "secret/**/a", "secret/a**", "***", "secret/***", "**/a", "secret/+", "secret/a b", " secret/a", "secret/a ",
      "Secret/a", "SECRET/*", "secret/{{name}}", "secret/$a", "secret/a?", "secret/[a]", "secret/é", "secret/a\n",
-     "secret/a\\b", "secret/%2e%2e", "secret/a\0", "secret/" + "a" * 700],
+     "secret/a\\b", "secret/%2e%2e",
+     "secrets/prod/**", "secret-s/a", "sekret/**", "sx*/a", "keys/a", "store/*", "audit/**",
+     "secret/a\0", "secret/" + "a" * 700],
 )  # fmt: skip
 def test_a_resource_with_another_wildcard_or_spelling_is_refused(resource: str) -> None:
     if resource == "secret/+":  # a plus is a character of names, and no wildcard

@@ -17,6 +17,7 @@ from tests.services.conftest import BY_HAND
 
 import keystead
 import keystead.errors
+from keystead.access.patterns import NAMED_KINDS, NAMELESS_KINDS
 from keystead.access.policy import Action
 from keystead.errors import ConfigurationError, DecryptionError, Denied, NotFound, PolicyNotFound, SecretNotFound
 from keystead.gate import Gate
@@ -42,7 +43,7 @@ class Real:
         kms = store.kms
         kms.store_secret("app/a", "value", generate="hex:32")
         store.secrets.get_secret("app/a")
-        kms.policies.write("given", document(allow("nothing/at-all")))
+        kms.policies.write("given", document(allow("policy/none")))
         for name, kind in KINDS.items():
             kms.keys.create(name, type=kind, exportable=True)
         kms.keys.set_alias("alias", "box")
@@ -285,13 +286,16 @@ def test_nobody_may_call_it(untouched: tuple[Connection, Real], which: str) -> N
     assert "value" not in str(error)
 
 
-def actions_asked(store: Connection, call: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> set[str]:
+def actions_asked(
+    store: Connection, call: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, kinds: set[str]
+) -> set[str]:
     asked: set[str] = set()
     authorize = Gate.authorize
 
     def noting(self: Any, session: Any, action: str, resource: str, *facts: Any, **how: Any) -> bool:
         if session.principal.kind == "user":
             asked.add(str(action))
+            kinds.add(resource.partition("/")[0])
         return authorize(self, session, action, resource, *facts, **how)
 
     monkeypatch.setattr(Gate, "authorize", noting)
@@ -305,11 +309,12 @@ def test_every_action_of_the_list_is_asked_by_some_method_and_denied_to_who_may_
     store: Connection, act: Act, real: Real, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.kms.policies.write("all", document(allow()))
-    guarded = set()
+    guarded, kinds = set(), set[str]()
     asked: dict[str, set[str]] = {}
     for which, call in CALLS.items():
         if not which.endswith(("restore", "restore_secrets", "destroy_data_key", "rekey", "destroy_secret")):
-            asked[which] = actions_asked(store, lambda call=call: call(act("all"), real), monkeypatch)
+            asked[which] = actions_asked(store, lambda call=call: call(act("all"), real), monkeypatch, kinds)
+    assert kinds <= NAMED_KINDS | NAMELESS_KINDS, "a policy could not name this"
     asked |= {
         "KMSService.destroy_secret": {"secret:destroy"},
         "KMSService.destroy_data_key": {"data-key:destroy"},

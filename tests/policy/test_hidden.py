@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.policy.conftest import Act, allow, deny, document, service_of
+from tests.policy.test_stored import edit
 from tests.services.conftest import BY_HAND
 
 import keystead
 from keystead.access.token_text import Kind, mint
-from keystead.errors import Denied, KeysteadError, SlotNotFound
+from keystead.audit.record import Event
+from keystead.errors import Denied, IntegrityError, KeysteadError, SlotNotFound
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
 
@@ -141,6 +144,38 @@ def test_what_is_hidden_and_what_is_not_there_are_told_in_the_same_words(peopled
     stranger = service_of(peopled)
     answers = {told(lambda: call(stranger, there), there), told(lambda: call(stranger, "zz9"), "zz9")}
     assert answers == {told(lambda: call(peopled, "zz9"), "zz9")}
+
+
+EDITS: Mapping[str, str] = {
+    "s1": "UPDATE secrets SET updated_ms = updated_ms + 1 WHERE name = 's1'",
+    "k1": "UPDATE named_keys SET updated_ms = updated_ms + 1 WHERE name = 'k1'",
+    "nick": "UPDATE key_aliases SET mac = zeroblob(32)",
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_record_that_was_edited_is_told_to_nobody_who_may_not_know_of_it(
+    store: Connection, act: Act, path: Path, name: str
+) -> None:
+    """And who may is told so by an error that is recorded."""
+    store.kms.store_secret("s1", "x")
+    for key in ("k1", "k2"):
+        store.kms.keys.create(key)
+    store.kms.keys.set_alias("nick", "k2")
+    store.kms.policies.write("all", document(allow()))
+    store.kms.policies.write("tagged", document(allow("secret/**", "key/**", tags={"env": "prod"})))
+    edit(path, EDITS[name])
+    kind = "secret" if name == "s1" else "key"
+    for _, _, call in [one for one in ASKED.values() if one[0] == kind]:
+        for stranger in (act(), act("tagged")):
+            hidden = told(lambda: call(stranger, name), name)  # noqa: B023 - called at once
+            assert hidden == told(lambda: call(stranger, "zz9"), "zz9")  # noqa: B023 - as above
+        seen: list[dict[str, Any]] = []
+        end = store.kms.on_event(list(Event), seen.append)
+        with pytest.raises(IntegrityError):
+            call(act("all"), name)
+        end()
+        assert [one["outcome"] for one in seen if one["principal"] == "user:ada"][-1] == "failed"
 
 
 TOKEN_CALLS: Mapping[str, Callable[[KMSService, str], Any]] = {

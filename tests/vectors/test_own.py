@@ -123,7 +123,7 @@ def test_compact_ciphertexts_open_and_are_sealed_alike(fixed_random):
         assert compact.message_key_for(blob[:60], data_key, purpose).open(blob, aad) == plaintext
         fixed_random(compact, salt, nonce)
         assert compact.new_message_key(reference, data_key, purpose).seal(plaintext, aad) == blob
-    assert len(cases) == 18
+    assert len(cases) == 24
     assert {case["purpose"] for case in cases} == set(Purpose)
 
 
@@ -260,4 +260,4 @@ def test_derivations_are_as_listed():
         parameters = Argon2Parameters(case["iterations"], case["lanes"], case["memory_kib"])
         salt, key = raw(case, "salt", "key")
         assert derive_from_passphrase(case["passphrase"], salt=salt, parameters=parameters) == key
-    assert [len(cases[part]) for part in ("labels", "algorithms", "contexts", "argon2id")] == [13, 4, 4, 3]
+    assert [len(cases[part]) for part in ("labels", "algorithms", "contexts", "argon2id")] == [17, 4, 4, 3]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from keystead.errors import IntegrityError
 from keystead.gate import Facts
 
 if TYPE_CHECKING:
@@ -31,18 +33,30 @@ class Source:
 class Asked:
     """The moment (ms since the epoch), how a session was proved, and the facts of a call.
 
-    None stands for what is not known: no second factor was ever shown, the call brings no tags or no context.
+    None stands for what is not known: no second factor was ever shown, the call brings no tags or no context. Tags are
+    read where a statement asks for them; those of a record that was edited are not known.
     """
 
-    __slots__ = ("context", "method", "mfa_ms", "now_ms", "source", "tags")
+    __slots__ = ("_facts", "_tags", "context", "method", "mfa_ms", "now_ms", "source")
 
     def __init__(self, authentication: Any, facts: Facts, now_ms: int, source: Source | None = None) -> None:
         self.now_ms = now_ms
         self.method: str = authentication.method
         self.source = Source(authentication.source) if source is None else source
         self.mfa_ms: int | None = authentication.mfa_ms
-        self.tags: Mapping[str, str] | None = None if facts is None else facts.get("tags")
+        self._facts = facts
+        self._tags: Mapping[str, str] | None = None
         self.context: Mapping[str, str] | None = None if facts is None else facts.get("context")
+
+    @property
+    def tags(self) -> Mapping[str, str] | None:
+        """The tags of the resource."""
+        facts, self._facts = self._facts, None
+        if facts is not None:
+            # Whoever is allowed all the same meets the error behind the gate, where it is recorded.
+            with suppress(IntegrityError):
+                self._tags = facts.get("tags")
+        return self._tags
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

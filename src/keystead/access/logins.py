@@ -95,11 +95,11 @@ class Logins:
         # What raises inside is recorded as a failed login too.
         with self.gate.change(session, "login:attempt", attempt.target, "login_failed") as change:
             entry = change.entries[0]
-            came = attempt.settle(change.transaction, self.clock.now_ms())
-            entry.target = attempt.target
             entry.detail["method"] = known.name
             if source:
                 entry.detail["source"] = source
+            came = attempt.settle(change.transaction, self.clock.now_ms())
+            entry.target = attempt.target
             if isinstance(came, Grant):
                 entry.event = "login_succeeded"
                 entry.detail.update(came.shown)

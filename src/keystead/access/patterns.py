@@ -15,7 +15,15 @@ REST: Final = "**"
 MAX_RESOURCE: Final = 640
 """Characters of a resource: its kind, and the longest name there is."""
 _LITERAL = re.compile(r"[A-Za-z0-9_+=.@:-]*")
-_KIND = re.compile(r"[a-z][a-z0-9-]*")
+NAMED_KINDS: Final = frozenset(
+    (
+        *("secret", "key", "data-key", "random", "digest", "slot", "session"),
+        *("policy", "token", "user", "role", "auth-method"),
+    )
+)
+"""What resources with a name begin with."""
+NAMELESS_KINDS: Final = frozenset(("store", "secrets", "root-key", "audit", "config", "cache"))
+"""Resources that have none."""
 _DOTS: Final = frozenset((".", ".."))
 
 Pattern = tuple[str, ...]
@@ -48,10 +56,17 @@ def parse_pattern(text: str) -> Pattern:
     segments = tuple(text.split("/"))
     for position, segment in enumerate(segments):
         _check_segment(segment, last=position == len(segments) - 1)
-    kind = segments[0].rstrip("*")
-    if kind and not _KIND.fullmatch(kind):
-        raise ValueError("begins with no kind of resource: kinds are lower case, such as secret or data-key")
+    _check_kind(segments)
     return segments
+
+
+def _check_kind(pattern: Pattern) -> None:
+    """A kind that is misspelled would name nothing, and a deny on it deny nothing, without anybody knowing."""
+    kind, kinds = pattern[0], NAMED_KINDS | NAMELESS_KINDS
+    if kind != REST and not any(_segment_matches(kind, one) for one in kinds):
+        raise ValueError(f"begins with no kind of resource: there are {', '.join(sorted(kinds))}")
+    if kind in NAMELESS_KINDS and len(pattern) > 1:
+        raise ValueError(f"gives a name to {kind}, which has none")
 
 
 def _check_segment(segment: str, *, last: bool) -> None:

@@ -181,10 +181,10 @@ def explain(context: Context, /, who: str, action: str, what: str, **given: Any)
 @global_options
 @pass_context
 def who_can(context: Context, action: str, what: str) -> None:
-    """List what is said of an action on WHAT, and who may do it.
+    """List what is said about an action on WHAT, and who may do it.
 
-    These are users, roles, live access tokens and auth methods. CONDITIONS are what it hangs on at a call. The local
-    owner may do all beside.
+    Named are users, roles, live access tokens and auth methods of the store. CONDITIONS are what it hangs on at a
+    call. The local owner may do all beside.
     """
     with context.kms() as kms:
         found = kms.policies.who_can(action, what)

@@ -14,8 +14,8 @@ class Purpose(StrEnum):
     BACKUP = "backup"
     AUDIT = "audit"
     NAMED_KEY = "named-key"
-    ANSWER = "answer"
     SECOND_FACTOR = "second-factor"
+    ANSWER = "answer"
 
 
 def label(form: str, purpose: Purpose, algorithm: str = "aes-256-gcm") -> bytes:

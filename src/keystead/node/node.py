@@ -14,8 +14,8 @@ from keystead.audit.counts import Counts, EachUse
 from keystead.audit.journal import Journal
 from keystead.clock import Clock
 from keystead.crypto.material import KeyMaterial
-from keystead.errors import DataError, IntegrityError, KeysteadError, OperatorError, StoreBusy, StoreUnavailable
-from keystead.gate import REQUEST_ID, Entry, Gate
+from keystead.errors import DataError, IntegrityError, OperatorError, StoreBusy, StoreUnavailable
+from keystead.gate import REQUEST_ID, Entry, Gate, failure
 from keystead.keys.manage import DataKeyManager
 from keystead.keys.ring import KeyRing
 from keystead.keys.use import CallerKeys, DataUse
@@ -342,9 +342,8 @@ class Node:
     maintain = maintain
 
     def _background_failed(self, error: BaseException) -> None:
-        code = error.code if isinstance(error, KeysteadError) else "internal"
         entry = Entry(self.system.id, str(self.system.principal), "kms_error", "node", "failed")
-        entry.detail = {"error": type(error).__name__, "code": code}
+        entry.detail = failure(error)
         try:
             self.recorder.append(entry)
         except OperatorError:

@@ -22,7 +22,7 @@ from keystead.errors import (
     StoreNotFound,
     StoreUnavailable,
 )
-from keystead.gate import Entry
+from keystead.gate import Entry, failure
 from keystead.keys.lifecycle import KeyState
 from keystead.node.location import Location, locate
 from keystead.node.node import Files, Node
@@ -228,7 +228,7 @@ def _is_something_due(node: Node) -> bool:
 
 def _record_failed_start(journal: Journal, clock: Clock, error: KeysteadError, how: Opening) -> None:
     entry = Entry("", str(how.principal or local_principal()), "kms_error", "store", "failed")
-    entry.detail = {"error": type(error).__name__, "code": error.code}
+    entry.detail = failure(error)
     try:
         Recorder(journal, node_name(), clock, lambda: None).append(entry)
     except OperatorError:

@@ -203,7 +203,7 @@ class PolicyTrials:
         node, (kind, _, name) = self._node, resource.partition("/")
         tags = None
         if kind == "secret" and _is_secret(name):
-            tags = node.reader.facts(name)["tags"]
+            tags = Asked(session.authentication, node.reader.facts(name), 0).tags
         elif kind == "key" and action != "key:create":
             tags = node.named.reader.tags(name)
         facts = None if tags is None else {"tags": tags}

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from keystead.crypto.types import KeyType
-from keystead.errors import KeyNotFound, UsageError
+from keystead.errors import IntegrityError, KeyNotFound, UsageError
 from keystead.gate import Gate, Session
 from keystead.keys.lifecycle import KeyState
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionInfo, KeyVersionRow
@@ -118,8 +118,12 @@ def key_info(head: KeyHead, aliases: tuple[str, ...]) -> KeyInfo:
 
 
 def found_or_none(rows: NamedKeyRows, binder: KeyBinder, name: str) -> KeyHead | None:
-    """The head of a key by its name or alias, None where there is none; before the gate, for what it asks about."""
+    """The head of a key by its name or alias, for what the gate asks about.
+
+    None where there is none, and where its record was edited: who may not know of the key is not told of that either,
+    and all others meet the error behind the gate, where it is recorded.
+    """
     try:
         return checked(rows, binder, name)
-    except KeyNotFound:
+    except (KeyNotFound, IntegrityError):
         return None

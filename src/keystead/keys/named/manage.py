@@ -14,7 +14,7 @@ from keystead.crypto.compact import REFERENCE_LENGTH, SALT_LENGTH
 from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.purpose import Purpose
 from keystead.crypto.types import KeyType
-from keystead.errors import AlreadyExists, KeyNotFound, KeyStateError, UsageError
+from keystead.errors import AlreadyExists, IntegrityError, KeyNotFound, KeyStateError, UsageError
 from keystead.gate import Change, Gate, Session
 from keystead.keys.lifecycle import KeyState, require_transition
 from keystead.keys.named.form import NewKey, Settings, check_new, configured, key_type
@@ -287,8 +287,14 @@ class NamedKeyManager:
     def _admit_alias(self, session: Session, alias: str) -> str:
         """The key that an alias stands for, "" for none, once the session may take the name and take it from there."""
         self.gate.admit(session, "key:alias", f"key/{alias}")
-        former = found_or_none(self.read_rows(), self.binder(), alias)
-        if former is None or former.name == alias:
+        try:
+            former = checked(self.read_rows(), self.binder(), alias)
+        except KeyNotFound:
+            return ""
+        except IntegrityError as error:
+            self.gate.failed(session, f"key/{alias}", "key_alias_set", error)
+            raise
+        if former.name == alias:
             return ""
         self.gate.admit(session, "key:alias", f"key/{former.name}", {"tags": former.facts()}, asked=alias)
         return former.name
