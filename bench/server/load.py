@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Request = Callable[[int], bytes]
+"""The request of a number: of its turn, or `by_connection` of the connection that it goes over."""
 Check = Callable[[bytes], bool]
 
 
@@ -33,7 +34,8 @@ class Outcome:
 
 
 class _Connection:
-    def __init__(self, address: tuple[str, int], context: ssl.SSLContext | None) -> None:
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext | None, index: int) -> None:
+        self.index = index
         sock = socket.create_connection(address, timeout=30)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock: Any = sock if context is None else context.wrap_socket(sock, server_hostname="localhost")
@@ -73,11 +75,12 @@ def load(
     connections: int = 32,
     rate: float | None = None,
     context: ssl.SSLContext | None = None,
+    by_connection: bool = False,
 ) -> Outcome:
     """Ask for `seconds`. With `rate`, latencies are counted from when a request was due, not from when it was sent."""
     outcome = Outcome()
     selector = selectors.DefaultSelector()
-    all_of_them = [_Connection(address, context) for _ in range(connections)]
+    all_of_them = [_Connection(address, context, index) for index in range(connections)]
     idle = list(all_of_them)
     for connection in all_of_them:
         selector.register(connection.sock, selectors.EVENT_READ, connection)
@@ -87,7 +90,7 @@ def load(
     def send(connection: _Connection, due: float) -> None:
         nonlocal number, busy
         connection.due, connection.busy = due, True
-        connection.sock.sendall(request(number))
+        connection.sock.sendall(request(connection.index if by_connection else number))
         number += 1
         busy += 1
 

@@ -6,7 +6,8 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from keystead.access.session import Session
@@ -36,8 +37,7 @@ class Recorder:
         self._woken = woken
         self._callbacks: dict[str, tuple[Callback, ...]] = {}
         self._operations: Counter[str] = Counter()
-        self._held: list[bytes] | None = None
-        self._holder = 0
+        self._mine = threading.local()
 
     def ready(self) -> None:
         """Return if a record can be written.
@@ -64,7 +64,7 @@ class Recorder:
 
     def hold(self) -> None:
         """Keep what this thread records from now on, until `release`: for many answers that leave together."""
-        self._held, self._holder = [], threading.get_ident()
+        self._mine.held = []
 
     def release(self) -> int:
         """Write what was kept, at once and in its order; up to which record of the chain the disk must have it.
@@ -72,11 +72,24 @@ class Recorder:
         Raises:
             AuditUnavailable: nothing of it is there, and no answer may leave.
         """
-        held, self._held = self._held, None
+        held, self._mine.held = self._mine.held, None
         if not held:
             return 0
         self._woken()
         return self._journal.append_many(held)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread records inside the block is written at once at its end, before the block is left.
+
+        Raises:
+            AuditUnavailable: nothing of it is there; what was done inside must not be told.
+        """
+        self.hold()
+        try:
+            yield
+        finally:
+            self.wait(self.release())
 
     def wait(self, position: int) -> None:
         """Return once the disk has the chain's records up to this one, where the setting asks for that.
@@ -88,8 +101,8 @@ class Recorder:
 
     def _write(self, content: bytes) -> bool:
         """Write now, or keep for `release`; whether it was kept."""
-        held = self._held
-        if held is not None and self._holder == threading.get_ident():
+        held = getattr(self._mine, "held", None)
+        if held is not None:
             held.append(content)
             return True
         self._journal.append(content)

@@ -29,6 +29,8 @@ MAX_KNOWN: Final = 10_000
 _TAG: Final = re.compile(rb'(?:W/)?"([0-9]{1,10})"')
 _NOTHING: Final[Body] = {}
 _LOGIN: Final = "login"
+_MANY: Final = frozenset(("batch", "encrypt_many", "decrypt_many", "get_secrets"))
+"""What uses much in one request, and changes nothing: its records are written together."""
 
 
 class Request(NamedTuple):
@@ -226,7 +228,10 @@ class Dispatch:
         self, caller: Caller, endpoint: Endpoint, target: Target, arguments: dict[str, Any], request: Request
     ) -> Answer:
         special = BODIES.get(endpoint.operation.id)
-        if special is None:
+        if endpoint.operation.method in _MANY:
+            with caller.node.recorder.together():
+                body = endpoint.body(method_of(caller.connection, endpoint)(**arguments), arguments)
+        elif special is None:
             body = endpoint.body(method_of(caller.connection, endpoint)(**arguments), arguments)
         else:
             body = special(caller, arguments)

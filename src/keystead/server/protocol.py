@@ -56,6 +56,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._ending = False
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._method = ""
+        self._most_header_bytes = self.limits.max_header_bytes
         self._body_seconds = self.limits.body_timeout_ms / 1000
         self._shown: bytes | None = None
         self._caller: Caller | None = None
@@ -146,7 +147,9 @@ class ApiProtocol(HttpToolsProtocol):
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
         self.url += url
-        self._count(len(url))
+        self._header_bytes += len(url)
+        if self._header_bytes > self._most_header_bytes:
+            self._turn_away(answers.LONG_HEADERS)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; what decides may stand once only."""
@@ -154,16 +157,13 @@ class ApiProtocol(HttpToolsProtocol):
             return
         name = name.lower()
         self.headers.append((name, value))
-        self._count(len(name) + len(value) + 4)
-        if name in _KEPT:
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > self._most_header_bytes:
+            self._turn_away(answers.LONG_HEADERS)
+        elif name in _KEPT:
             if name in self._seen and name in _ONCE:
                 self._turn_away(answers.MALFORMED)
             self._seen[name] = value
-
-    def _count(self, length: int) -> None:
-        self._header_bytes += length
-        if self._header_bytes > self.limits.max_header_bytes:
-            self._turn_away(answers.LONG_HEADERS)
 
     def on_headers_complete(self) -> None:
         """The head is whole: refuse it, or wait for the body."""
