@@ -18,6 +18,7 @@ from keystead.keys.named.results import BatchItem
 from keystead.secrets.labels import KEEP
 
 Body = dict[str, Any]
+MOST_ITEMS: Final = 1_000
 OF_BATCH: Final = ("encrypt", "decrypt", "reencrypt", "sign", "verify", "mac", "verify_mac", "derive")
 
 
@@ -78,8 +79,6 @@ class Endpoint:
             else:
                 found[attribute] = value
         self._refuse_unknown(set(body) - known)
-        if self.is_batch:
-            found["items"] = self._items(found["operation"], found["items"])
         return found
 
     def from_query(self, name: str | None, pairs: list[tuple[str, str]]) -> dict[str, Any]:
@@ -104,12 +103,10 @@ class Endpoint:
         self._refuse_unknown(set(texts))
         return found
 
-    def body(self, result: Any, arguments: Mapping[str, Any]) -> Body | None:
+    def body(self, result: Any) -> Body | None:
         """The members of the answer; None for none."""
         if self.operation.status == 204:
             return None
-        if self.is_batch:
-            return {"items": self._answers(arguments["operation"], result)}
         encoded = self.result.encode(result) if self._is_object else None
         if encoded is not None:
             return encoded  # type: ignore[no-any-return]
@@ -137,8 +134,15 @@ class Endpoint:
             raise UsageError("not an operation of a batch", hint=f"use {', '.join(OF_BATCH)}")
         return self._sibling(operation)
 
-    def _items(self, operation: Any, items: list[Any]) -> list[dict[str, Any]]:
+    def fits(self, items: list[Any]) -> bool:
+        """Whether so many items may be in one batch, and all of them are objects."""
+        return len(items) <= MOST_ITEMS and all(type(item) is dict for item in items)
+
+    def batch_arguments(self, operation: Any, items: list[Any]) -> list[dict[str, Any]]:
+        """The arguments of each item of a batch. Raises UsageError."""
         single, found = self._of(operation), []
+        if len(items) > MOST_ITEMS:
+            raise UsageError(f"a batch has up to {MOST_ITEMS:,} items", hint="ask in several requests")
         for item in items:
             if not isinstance(item, dict):
                 raise UsageError("each item of a batch is an object")
@@ -146,11 +150,11 @@ class Endpoint:
             found[-1].pop("name", None)
         return found
 
-    def _answers(self, operation: str, items: list[BatchItem]) -> list[Body]:
+    def batch_answers(self, operation: str, items: list[BatchItem]) -> list[Body]:
+        """The members of the answer to each item of a batch."""
         single = self._of(operation)
         return [
-            (single.body(item.value, {}) or {}) if item.error is None else {"error": problem(item.error)}
-            for item in items
+            (single.body(item.value) or {}) if item.error is None else {"error": problem(item.error)} for item in items
         ]
 
     # The client's side
