@@ -7,6 +7,7 @@ so that the server comes back by itself from the loss of any of its processes.
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -144,6 +145,8 @@ class Supervisor:
         code = 1
         try:
             os.close(self._reader)
+            # What a crash leaves behind must not hold keys.
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             self._work(self._answers, self._is_heir)
             code = 0
