@@ -30,7 +30,7 @@ from keystead.node.policies import make_gate, policy_engine
 from keystead.node.recorder import Recorder, node_name
 from keystead.node.rollback import require_not_put_back
 from keystead.node.root import RootHolder
-from keystead.node.sessions import close_session, identities_of, open_session, see_session, see_sessions
+from keystead.node.sessions import KEPT, close_session, identities_of, open_session, see_session, see_sessions
 from keystead.node.settings import Settings
 from keystead.node.shredding import ShredKeyFolder
 from keystead.node.ticker import Ticker
@@ -79,6 +79,7 @@ class Node:
         self.root = root
         self.name = node_name()
         self.sessions: dict[str, Session] = {}
+        self.sessions_bound = KEPT
         self.inherited_sessions: frozenset[str] = frozenset()
         self.notices: list[str] = []
         self.stale_since: float | None = None

@@ -40,9 +40,11 @@ def open_session(
     if lazy:
         node.periods.add_lazy(session)
     node.sessions[session.id] = session
-    if len(node.sessions) > KEPT:
+    if len(node.sessions) > node.sessions_bound:
         for known in [known for known in list(node.sessions.values()) if known.ended][:-KEPT_ENDED]:
             _forget(node, known.id)
+        # Where most of them live, looking through all of them at each opening would cost more than they do.
+        node.sessions_bound = max(KEPT, 2 * len(node.sessions))
     return session
 
 
