@@ -57,7 +57,11 @@ def connect(
     from keystead.services.connection import Connection  # noqa: PLC0415 - an import of this module does no work
 
     connection = Connection(kms, cache_ttl)
-    kms.initialize()
+    try:
+        kms.initialize()
+    except BaseException:
+        kms.close()
+        raise
     return connection
 
 

@@ -64,8 +64,11 @@ def run_server(context: Context, settings: ServerSettings, ready: Callable[[str]
     from keystead.server.listening import inherited, listen
     from keystead.server.notify import notify
     from keystead.server.supervisor import LISTEN_FDS, Supervisor, take_over
+    from keystead.server.tls import Certificates
     from keystead.server.worker import Worker, run_loop
 
+    if settings.is_tls:
+        Certificates(settings)  # what cannot be used is told here, and not by every worker
     given = environment().get(LISTEN_FDS)
     sockets = inherited(given) if given else listen(settings)
     url = url_of(settings, sockets[0])

@@ -33,6 +33,7 @@ _KEPT: Final = frozenset(
 )  # fmt: skip
 _ONCE: Final = frozenset(_KEPT - {b"accept-encoding"})
 _QUEUED: Final = 16
+LINGER_SECONDS: Final = 1.0
 _OTHER_PROTOCOLS: Final = frozenset((b"CONNECT", b"PRI"))
 
 
@@ -80,6 +81,12 @@ class ApiProtocol(HttpToolsProtocol):
         elif self.worker.draining:
             self._turn_away(answers.DRAINING)
 
+    def _close(self) -> None:
+        """End the connection once what was written has left. Over TLS no goodbye of the peer is waited for."""
+        self.transport.close()
+        if self.scheme == "https":
+            self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
     def _await_headers(self) -> None:
         self.deadline, self._late = self._clock() + self.limits.header_timeout_ms / 1000, answers.TOO_SLOW
 
@@ -93,7 +100,7 @@ class ApiProtocol(HttpToolsProtocol):
     def expire(self) -> None:
         """What was waited for has not come in time."""
         if self._late is None:
-            self.transport.close()
+            self._close()
         else:
             self._turn_away(self._late)
 
@@ -116,7 +123,7 @@ class ApiProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.keep_alive = False
         elif not self._busy:
-            self.transport.close()
+            self._close()
 
     def _turn_away(self, refusal: Refusal) -> None:
         """The last answer of this connection."""
@@ -131,7 +138,7 @@ class ApiProtocol(HttpToolsProtocol):
             self.worker.metrics.answered("refused", answer.status)
             self._write(answer, request_id, keep_alive=False)
         elif not self._busy:
-            self.transport.close()
+            self._close()
 
     # The parser
 
@@ -318,7 +325,7 @@ class ApiProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.write(head(answer, request_id, keep_alive=keep_alive) + answer.body)
             if not keep_alive or answer.close:
-                self.transport.close()
+                self._close()
 
     def on_response_complete(self) -> None:
         """The ASGI application has answered: what waited behind it is next."""
@@ -331,5 +338,7 @@ class ApiProtocol(HttpToolsProtocol):
         """The server is stopping: the answer under way is the last one."""
         if self._busy or self._waiting:
             self._ending = True
+        elif self.cycle is None or self.cycle.response_complete:
+            self._close()
         else:
             super().shutdown()

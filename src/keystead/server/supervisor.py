@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
+from keystead.errors import KeysteadError
 from keystead.node.settings import environment
 
 LISTEN_FDS: Final = "KEYSTEAD_LISTEN_FDS"
@@ -150,11 +151,18 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             self._work(self._answers, self._is_heir)
             code = 0
+        except Exception as error:
+            print(f"keystead: a worker failed: {type(error).__name__}: {_told(error)}", file=sys.stderr)
         finally:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
                     stream.flush()
             os._exit(code)
+
+
+def _told(error: Exception) -> str:
+    """What an error says, where it is one of ours: others may hold anything."""
+    return str(error) if isinstance(error, KeysteadError) else "a defect; tell whoever maintains this"
 
 
 def take_over(arguments: Sequence[str], sockets: Sequence[socket.socket]) -> None:

@@ -1,0 +1,167 @@
+"""TLS on the wire: versions, certificates that are replaced while the server runs, clients that show theirs."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.methods.authorities import SERVER, SPIFFE, Issued, dns, issue, root
+from tests.server.conftest import Server
+
+import keystead
+from keystead.client.transport import Certificates, Transport
+from keystead.errors import AuthenticationFailed, FileUnavailable, ServerUnavailable
+
+NOW = datetime.now(UTC)
+DATES: dict[str, Any] = {"begin": NOW - timedelta(days=1), "end": NOW + timedelta(days=30)}
+
+
+def server_certificate(authority: Issued) -> Issued:
+    return issue("localhost", authority, names=[dns("localhost")], usages=[SERVER], **DATES)
+
+
+def put(folder: Path, name: str, issued: Issued) -> tuple[Path, Path]:
+    paths = folder / f"{name}.pem", folder / f"{name}.key"
+    paths[0].write_text(issued.pem)
+    paths[1].write_text(issued.key_pem)
+    paths[1].chmod(0o600)
+    return paths
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Issued:
+    made = root(**DATES)
+    (tmp_path / "ca.pem").write_text(made.pem)
+    return made
+
+
+@pytest.fixture
+def server(own_server: Any, authority: Issued, tmp_path: Path) -> Server:
+    certificate, key = put(tmp_path, "server", server_certificate(authority))
+    found: Server = own_server(
+        "--tls-certificate", str(certificate), "--tls-key", str(key),
+        "--tls-client-authorities", str(tmp_path / "ca.pem"),
+    )  # fmt: skip
+    found.url = found.url.replace("127.0.0.1", "localhost")
+    return found
+
+
+def connect(server: Server, folder: Path, token: str | None = None, **files: Path) -> Any:
+    certificates = Certificates(authorities=folder / "ca.pem", **files)
+    return keystead.connect(server.url, token=token or server.token, certificates=certificates)
+
+
+def served(server: Server) -> bytes:
+    """The certificate that a new connection is shown."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(server.address, timeout=10) as sock, context.wrap_socket(sock) as secured:
+        found = secured.getpeercert(binary_form=True)
+        assert found is not None
+        return found
+
+
+def test_a_client_that_knows_the_authority_is_answered_and_another_is_told(server: Server, tmp_path: Path) -> None:
+    with connect(server, tmp_path) as store:
+        store.kms.store_secret("over-tls", "x")
+        assert store.secrets.get_secret("over-tls").reveal() == "x"
+    with pytest.raises(ServerUnavailable, match="does not prove"):
+        keystead.connect(server.url, token=server.token)
+    (tmp_path / "ca.pem").write_text(root("other", **DATES).pem)
+    with pytest.raises(ServerUnavailable, match="does not prove"):
+        connect(server, tmp_path)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_t73_old_versions_and_plain_http_are_refused(server: Server, version: ssl.TLSVersion) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    with socket.create_connection(server.address, timeout=10) as sock, pytest.raises((ssl.SSLError, OSError)):
+        context.wrap_socket(sock)
+    assert b"HTTP/1.1 200" not in server.raw(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+
+def test_t73_what_is_offered_is_forward_secret_and_authenticated(server: Server) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with socket.create_connection(server.address, timeout=10) as sock, context.wrap_socket(sock) as secured:
+        cipher = secured.cipher()
+        assert cipher is not None
+        assert re.match(r"ECDHE-.*(GCM|CHACHA20)", cipher[0])
+        assert secured.compression() is None
+    for weak in ("AES128-SHA", "AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA"):
+        context.set_ciphers(f"{weak}:@SECLEVEL=0")
+        with socket.create_connection(server.address, timeout=10) as sock, pytest.raises((ssl.SSLError, OSError)):
+            context.wrap_socket(sock)
+
+
+def test_t73_a_new_certificate_is_served_while_the_server_runs_and_a_broken_one_is_not(
+    server: Server, authority: Issued, tmp_path: Path
+) -> None:
+    before, renewed = served(server), server_certificate(authority)
+    (tmp_path / "server.pem").write_text("no certificate")
+    time.sleep(1.2)
+    assert served(server) == before
+    put(tmp_path, "server", renewed)
+    end = time.monotonic() + 15
+    while served(server) != renewed.der and time.monotonic() < end:
+        time.sleep(0.1)
+    assert served(server) == renewed.der
+    with connect(server, tmp_path) as store:
+        assert store.kms.whoami().principal == "token:administrator"
+
+
+def test_t68_a_client_logs_in_by_the_certificate_that_tls_showed_and_acts_with_it_only(
+    server: Server, authority: Issued, tmp_path: Path
+) -> None:
+    web = authority.client(**DATES)
+    certificate, key = put(tmp_path, "web", web)
+    with connect(server, tmp_path) as store:
+        method = {"trusted": authority.pem, "spiffe_ids": [SPIFFE], "policies": ["administrator"]}
+        store.kms.identities.write_auth_method("mesh", "certificate", method)
+        with pytest.raises(AuthenticationFailed):
+            store.login("certificate", name="mesh")
+    with connect(server, tmp_path, certificate=certificate, key=key) as shown:
+        token = shown.login("certificate", name="mesh").reveal()
+    with connect(server, tmp_path, token, certificate=certificate, key=key) as acting:
+        assert acting.kms.whoami().principal == f"certificate:mesh/{SPIFFE}"
+    with pytest.raises(AuthenticationFailed):
+        connect(server, tmp_path, token)
+    other = put(tmp_path, "other", authority.client(**DATES))
+    with pytest.raises(AuthenticationFailed):
+        connect(server, tmp_path, token, certificate=other[0], key=other[1])
+    stranger = put(tmp_path, "stranger", root("stranger", **DATES).client(**DATES))
+    with pytest.raises(ServerUnavailable):
+        connect(server, tmp_path, token, certificate=stranger[0], key=stranger[1])
+
+
+def test_files_that_do_not_belong_together_are_told_at_the_start(
+    own_server: Any, authority: Issued, tmp_path: Path
+) -> None:
+    certificate, _ = put(tmp_path, "one", server_certificate(authority))
+    _, key = put(tmp_path, "two", server_certificate(authority))
+    plain = own_server()
+    import os
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "keystead", "serve", "--store", str(plain.folder), "--port", "0",
+         "--tls-certificate", str(certificate), "--tls-key", str(key)],
+        env={"PATH": os.environ["PATH"], "KMS_MASTER_KEY": plain.master_key},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "cannot use the certificate" in done.stderr
+    with pytest.raises(FileUnavailable):
+        Transport("https://localhost", certificates=Certificates(certificate=certificate, key=key))
