@@ -7,11 +7,13 @@ import pty
 import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
+from contextlib import suppress
 from fcntl import ioctl
 from pathlib import Path
 
@@ -107,5 +109,8 @@ class Shell:
         """End the shell."""
         assert self._process.stdin is not None
         self._process.stdin.close()
+        # What a page left running, such as a server, ends with its reader.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(SECONDS)
         os.close(self._terminal)
