@@ -156,7 +156,8 @@ def test_a_data_key_comes_in_both_forms_or_only_encrypted(keys: NamedKeyOperatio
     assert keys.decrypt("orders", pair.ciphertext, context=CONTEXT) == pair.plaintext
     assert pair.public is not None
     assert repr(made.plaintext)[2:-1] not in repr(made)
-    for length in (0, 15, 1025, True):
+    assert len(keys.generate_data_key("orders", length=1).plaintext or b"") == 1
+    for length in (0, 1025, True):
         with pytest.raises(UsageError):
             keys.generate_data_key("orders", length=length)
 
@@ -517,8 +518,6 @@ def test_every_type_usage_and_operation_is_in_the_table_and_no_state_but_the_rig
         Operation.DATA_KEY,
         Operation.SIGN,
         Operation.MAC,
-        Operation.DERIVE,
-        Operation.AGREE,
         Operation.ENCAPSULATE,
     }
     moves: dict[str, Any] = {

@@ -1,8 +1,8 @@
 """Comparing the store with its log: a row that keystead wrote once, and that was put back later, is authentic.
 
-Each change of a secret leaves the digest of its head in its record, and each change of a policy or an auth method that
-of its row (empty where it was deleted), so the newest record tells how it must be now. What was destroyed or removed
-stays so.
+Each change of a secret or a named key leaves the digest of its head in its record, and each change of an alias, a
+policy or an auth method that of its row (empty where it was deleted), so the newest record tells how it must be now.
+What was destroyed or removed stays so.
 """
 
 from __future__ import annotations
@@ -60,6 +60,13 @@ class StoreCheck:
             self._restored = max(number, self._restored)
         elif isinstance(head, str) and number > self._heads.get(record.target, (0, ""))[0]:
             self._heads[record.target] = (number, head)
+        alias, digest = record.detail.get("alias"), record.detail.get("alias_digest")
+        if (
+            isinstance(alias, str)
+            and isinstance(digest, str)
+            and number > self._heads.get(f"alias/{alias}", (0, ""))[0]
+        ):
+            self._heads[f"alias/{alias}"] = (number, digest)
         if record.event in _ENDINGS and isinstance(version, int) and isinstance(through, int):
             self._ended.add((record.target, version))
             self._through[record.target] = max(through, self._through.get(record.target, 0))

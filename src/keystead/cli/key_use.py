@@ -206,7 +206,7 @@ def mac(context: Context, name: str, number: int | None) -> None:
 
 @click.command("data-key")
 @click.argument("name")
-@click.option("--length", type=int, default=32, show_default=True, help="16 to 1,024 bytes.")
+@click.option("--length", type=int, default=32, show_default=True, help="1 to 1,024 bytes.")
 @click.option("--pair", metavar="TYPE", help="A key pair of this type, such as ecdsa-p256.")
 @click.option("--without-plaintext", is_flag=True, help="Give only the encrypted form.")
 @_context_option

@@ -9,6 +9,7 @@ _NEWEST = "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'audit_outbox'"
 _HEADS = {
     "secrets": " UNION ALL SELECT 'secret/' || name, lower(hex(substr(mac, 1, 16))) FROM secrets",
     "named_keys": " UNION ALL SELECT 'key/' || name, lower(hex(substr(mac, 1, 16))) FROM named_keys",
+    "key_aliases": " UNION ALL SELECT 'alias/' || alias, lower(hex(substr(mac, 1, 16))) FROM key_aliases",
     "policies": " UNION ALL SELECT 'policy/' || name, lower(hex(substr(mac, 1, 16))) FROM policies",
     "auth_methods": " UNION ALL SELECT 'auth-method/' || name, lower(hex(substr(mac, 1, 16))) FROM auth_methods",
 }

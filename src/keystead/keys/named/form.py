@@ -48,6 +48,8 @@ def key_type(text: str) -> KeyType:
 
 def check_new(kind: KeyType, usage: Usage, new: NewKey) -> None:
     """Nothing, where a key may be made so. Raises UsageError."""
+    if not isinstance(new.deterministic, bool) or not isinstance(new.exportable, bool):
+        raise UsageError("deterministic and exportable are True or False")
     if new.deterministic and kind is not KeyType.AES_256_GCM_SIV:
         raise UsageError(
             f"a key of type {kind} cannot encrypt deterministically", hint=f"use {KeyType.AES_256_GCM_SIV}"

@@ -8,9 +8,10 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from keystead.crypto.types import KeyType
-from keystead.errors import KeyNotFound, UsageError
+from keystead.errors import DecryptionError, KeyNotFound, UsageError
 from keystead.gate import Gate, Session
 from keystead.keys.lifecycle import KeyState
+from keystead.keys.named.asked import as_asked
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionInfo, KeyVersionRow
 from keystead.keys.named.names import check_key_name
 from keystead.keys.named.ports import NamedKeyRows
@@ -34,6 +35,15 @@ class NamedKeyReader:
         """A key without its material, by name or alias."""
         return self._look(session, name, lambda rows, head: key_info(head, tuple(rows.aliases(head.key_id))))
 
+    def owner(self, session: Session, name: str) -> KeyInfo:
+        """The key of a ciphertext's reference; who may not see it is told what a ciphertext of no key is told."""
+        try:
+            return self.read(session, name)
+        except KeyNotFound as error:
+            if not error.refused:
+                raise
+        raise DecryptionError
+
     def versions(self, session: Session, name: str) -> list[KeyVersionInfo]:
         """The versions of a key, oldest first."""
         return self._look(
@@ -46,11 +56,11 @@ class NamedKeyReader:
         found = found_or_none(rows, self.binder(), name)
         target = name if found is None else found.name
         facts = None if found is None else {"tags": found.facts()}
-        with self.gate.read(session, "key:read", f"key/{target}", "key_read", facts):
+        with as_asked(name, target), self.gate.read(session, "key:read", f"key/{target}", "key_read", facts):
             return shown(rows, checked(rows, self.binder(), name))
 
     def _version(self, head: KeyHead, row: KeyVersionRow) -> KeyVersionInfo:
-        state = head.state
+        state: str = head.state_now
         if row.material is None:
             state = KeyState.DESTROYED.value
         elif state == KeyState.ACTIVE and row.version != head.primary:
@@ -91,7 +101,7 @@ def key_info(head: KeyHead, aliases: tuple[str, ...]) -> KeyInfo:
         id=head.key_id,
         type=head.type,
         usage=head.usage,
-        state=head.state,
+        state=head.state_now,
         origin=head.origin,
         version=head.primary,
         min_encrypt=head.min_encrypt,

@@ -14,9 +14,18 @@ from keystead.crypto.compact import REFERENCE_LENGTH, SALT_LENGTH
 from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.purpose import Purpose
 from keystead.crypto.types import KeyType
-from keystead.errors import AlreadyExists, KeyNotFound, KeyStateError, UsageError
+from keystead.errors import (
+    AlreadyExists,
+    CallerError,
+    DataError,
+    KeyNotFound,
+    KeyStateError,
+    KeysteadError,
+    UsageError,
+)
 from keystead.gate import Change, Gate, Session
 from keystead.keys.lifecycle import KeyState, require_transition
+from keystead.keys.named.asked import as_asked
 from keystead.keys.named.form import NewKey, Settings, check_new, configured, key_type
 from keystead.keys.named.look import found_or_none, key_info
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionRow, tags_text
@@ -127,7 +136,7 @@ class NamedKeyManager:
         found = found_or_none(self.read_rows(), self.binder(), name)
         target = name if found is None else found.name
         facts = None if found is None else {"tags": found.facts()}
-        with self.gate.change(session, action, f"key/{target}", event, facts) as change:
+        with as_asked(name, target), self.gate.change(session, action, f"key/{target}", event, facts) as change:
             rows = self.rows(change.transaction)
             head = checked(rows, self.binder(), name)
             if head.name != target:
@@ -211,7 +220,7 @@ class NamedKeyManager:
 
     def schedule_destruction(self, session: Session, name: str, days: int) -> KeyInfo:
         """Suspend a key, and destroy it when the waiting period of 7 to 30 days is over."""
-        if isinstance(days, bool) or days not in WAITING_DAYS:
+        if isinstance(days, bool) or not isinstance(days, int) or days not in WAITING_DAYS:
             raise UsageError("the waiting period is 7 to 30 days")
         with self.changing(session, name, "key:schedule-destruction", "key_destruction_scheduled") as now:
             require_there(now.head)
@@ -223,7 +232,7 @@ class NamedKeyManager:
         return self._after(now)
 
     def cancel_destruction(self, session: Session, name: str) -> KeyInfo:
-        """Call a scheduled destruction off; the key stays suspended until it is resumed."""
+        """Call a scheduled destruction off; a key that was active stays suspended until it is resumed."""
         with self.changing(session, name, "key:cancel-destruction", "key_destruction_cancelled") as now:
             require_there(now.head)
             if now.head.destroy_ms is None:
@@ -265,20 +274,34 @@ class NamedKeyManager:
             AlreadyExists: a key has this name. UsageError: the alias stands for a key of another kind.
         """
         check_key_name(alias)
+        held = self._held(session, alias)
         with self.changing(session, name, "key:alias", "key_alias_set") as now:
             require_there(now.head)
             if now.rows.head(alias) is not None:
                 raise AlreadyExists(f"there is a key {alias}", hint="an alias needs a name of its own")
             former = now.rows.alias(alias)
-            held = None if former is None else now.rows.by_id(former.key_id)
+            if (None if former is None else former.key_id) != (None if held is None else held.key_id):
+                raise KeyNotFound(f"alias {alias} stands for another key since a moment ago", hint="try again")
             if held is not None and (held.type, held.usage) != (now.head.type, now.head.usage):
                 raise UsageError(f"alias {alias} stands for a key of another type or usage", hint="remove it first")
-            if former is None and len(now.rows.aliases(now.head.key_id)) >= MAX_ALIASES:
+            if (held is None or held.key_id != now.head.key_id) and len(
+                now.rows.aliases(now.head.key_id)
+            ) >= MAX_ALIASES:
                 raise UsageError(f"a key has at most {MAX_ALIASES} aliases")
             mac = self.binder().alias_mac(alias, now.head.key_id)
             now.rows.put_alias(AliasRow(alias, now.head.key_id, mac))
-            now.change.detail["alias"] = alias
+            now.change.detail.update(alias=alias, alias_digest=mac[:16].hex())
         return self._after(now)
+
+    def _held(self, session: Session, alias: str) -> KeyHead | None:
+        """The key that an alias is taken from. It takes the right to set aliases on that key, and on the new name."""
+        held = found_or_none(self.read_rows(), self.binder(), alias)
+        if held is None or held.name == alias:
+            self.gate.admit(session, "key:alias", f"key/{alias}", None if held is None else {"tags": held.facts()})
+            return None
+        with as_asked(alias, held.name):
+            self.gate.admit(session, "key:alias", f"key/{held.name}", {"tags": held.facts()})
+        return held
 
     def remove_alias(self, session: Session, alias: str) -> KeyInfo:
         """Take an alias away; the key stays. Raises KeyNotFound where there is no such alias."""
@@ -286,20 +309,26 @@ class NamedKeyManager:
             if now.rows.alias(alias) is None:
                 raise KeyNotFound(f"{alias} is a key, and no alias")
             now.rows.remove_alias(alias)
-            now.change.detail["alias"] = alias
+            now.change.detail.update(alias=alias, alias_digest="")
         return self._after(now)
 
     # By itself
 
     def maintain(self, session: Session) -> None:
-        """Rotate and destroy what is due."""
+        """Rotate and destroy what is due. A key that fails keeps no other waiting; the first error is raised then."""
         now = self.clock.now_ms()
+        first: KeysteadError | None = None
         for head in self.read_rows().due(now):
-            self.binder().check(head)
-            if head.destroy_ms is not None and head.destroy_ms <= now:
-                self.destroy(session, head.name, due=True)
-            else:
-                self.rotate(session, head.name, due=True)
+            try:
+                self.binder().check(head)
+                if head.destroy_ms is not None and head.destroy_ms <= now:
+                    self.destroy(session, head.name, due=True)
+                else:
+                    self.rotate(session, head.name, due=True)
+            except (CallerError, DataError) as error:
+                first = error if first is None else first
+        if first is not None:
+            raise first
 
 
 @dataclass(slots=True, eq=False, repr=False)

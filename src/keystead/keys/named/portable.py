@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,14 +19,16 @@ from keystead.crypto.importing import unwrap_import
 from keystead.crypto.kdf import RFC_9106_LOW_MEMORY, Argon2Parameters, derive_from_passphrase
 from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.purpose import Purpose
-from keystead.crypto.types import KeyType
 from keystead.errors import AlreadyExists, BackupError, DecryptionError, KeyStateError, KeysteadError, UsageError
-from keystead.gate import Session
+from keystead.gate import Reading, Session
+from keystead.keys.named.asked import as_asked
 from keystead.keys.named.form import NewKey
 from keystead.keys.named.look import key_info
 from keystead.keys.named.manage import NamedKeyManager, require_there
-from keystead.keys.named.model import KeyHead, KeyInfo, KeyVersionRow
+from keystead.keys.named.model import KeyHead, KeyInfo
 from keystead.keys.named.names import check_key_name
+from keystead.keys.named.ports import NamedKeyRows
+from keystead.keys.named.restored import restored
 from keystead.keys.named.ring import LoadedKey, NamedKeyRing
 from keystead.keys.named.rules import Operation, require_operation
 from keystead.keys.named.use import NamedKeyUse
@@ -63,8 +65,8 @@ class KeyPorter:
             KeyNotFound; KeyStateError: the key was not made so, or its state does not permit it.
         """
         key = self._known(session, name, "key:export")
-        resource = f"key/{key.head.name}"
-        with self.manager.gate.read(session, "key:export", resource, "key_exported", _facts(key)) as detail:
+        reading = self._reading(session, "key:export", "key_exported", name, key)
+        with reading as detail:
             self._require_portable(key)
             require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
             chosen = key.processing(key.head.primary if version is None else version)
@@ -78,12 +80,15 @@ class KeyPorter:
         """One key with all its versions, encrypted under a passphrase; errors as for `export`."""
         self.strong(passphrase)
         key = self._known(session, name, "key:backup")
-        resource = f"key/{key.head.name}"
-        with self.manager.gate.read(session, "key:backup", resource, "key_backed_up", _facts(key)) as detail:
+        reading = self._reading(session, "key:backup", "key_backed_up", name, key)
+        with reading as detail:
             self._require_portable(key)
             require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
-            detail["versions"] = len(key.versions)
-            return _sealed(self._content(key), passphrase)
+            content = self._content(key)
+            if not content["versions"]:
+                raise KeyStateError(f"every version of key {key.head.name} was destroyed")
+            detail["versions"] = len(content["versions"])
+            return _sealed(content, passphrase)
 
     def restore(self, session: Session, source: bytes, passphrase: str, name: str | None) -> KeyInfo:
         """Bring a backed-up key in, under its name or another; what it encrypted elsewhere opens here.
@@ -91,27 +96,27 @@ class KeyPorter:
         Raises:
             BackupError: damaged, or another passphrase. AlreadyExists: the name is taken, or the key is here already.
         """
-        content = _opened(source, passphrase)
-        try:
-            head = KeyHead(**content["head"], mac=b"")
-            name = check_key_name(head.name if name is None else name)
-            versions = [(_row(item), bytearray(b64decode(item["material"]))) for item in content["versions"]]
-            KeyType(head.type)
-        except (TypeError, KeyError, ValueError, UsageError):
-            raise BackupError("the backup holds no key of a kind that this keystead knows") from None
         manager = self.manager
-        with manager.gate.change(session, "key:restore", f"key/{name}", "key_restored") as change:
-            rows = manager.rows(change.transaction)
-            if rows.head(name) is not None or rows.alias(name) is not None or rows.by_id(head.key_id) is not None:
-                raise AlreadyExists(
-                    f"key {name}, or the one that was backed up, is in this store", hint="choose a name"
-                )
-            head = manager.binder().sealed(head._replace(name=name))
-            for row, material in versions:
-                rows.add_version(head.key_id, manager.encrypted(head, row, material))
+        try:
+            head, versions = restored(_opened(source, passphrase), name)
+        except KeysteadError as error:
+            target = name if isinstance(error, BackupError) and name is not None else "*"
+            manager.gate.failed(session, f"key/{target}", "key_restored", error)
+            raise
+        try:
+            with manager.gate.change(
+                session, "key:restore", f"key/{head.name}", "key_restored", {"tags": head.facts()}
+            ) as change:
+                rows = manager.rows(change.transaction)
+                _require_free(rows, head, [row.reference for row, _ in versions])
+                head = manager.binder().sealed(head)
+                for row, material in versions:
+                    rows.add_version(head.key_id, manager.encrypted(head, row, material))
+                rows.put(head)
+                change.detail.update(head=head.digest, versions=len(versions))
+        finally:
+            for _, material in versions:
                 zero(material)
-            rows.put(head)
-            change.detail.update(head=head.digest, versions=len(versions))
         manager.changed()
         return key_info(head, ())
 
@@ -142,6 +147,10 @@ class KeyPorter:
             self.manager.gate.failed(session, f"key/{name}", "key_refused", error)
             raise
 
+    def _reading(self, session: Session, action: str, event: str, name: str, key: LoadedKey) -> Reading:
+        with as_asked(name, key.head.name):
+            return self.manager.gate.read(session, action, f"key/{key.head.name}", event, {"tags": key.head.facts()})
+
     @staticmethod
     def _require_portable(key: LoadedKey) -> None:
         require_there(key.head)
@@ -171,37 +180,46 @@ class KeyPorter:
         return {"keystead": "key-backup/1", "head": head, "versions": versions}
 
 
-def _facts(key: LoadedKey) -> dict[str, Any]:
-    return {"tags": key.head.facts()}
-
-
-def _row(item: dict[str, Any]) -> KeyVersionRow:
-    public = None if item["public"] is None else bytes.fromhex(item["public"])
-    reference, salt = bytes.fromhex(item["reference"]), bytes.fromhex(item["salt"])
-    return KeyVersionRow(int(item["version"]), reference, salt, b"", int(item["created_ms"]), public, None, None)
+def _require_free(rows: NamedKeyRows, head: KeyHead, references: list[bytes]) -> None:
+    if rows.head(head.name) is not None or rows.alias(head.name) is not None:
+        raise AlreadyExists(f"there is a key or an alias {head.name}", hint="restore it under another name")
+    if rows.by_id(head.key_id) is not None or any(rows.owner(each) is not None for each in references):
+        raise AlreadyExists(
+            "the key that was backed up is in this store, maybe under another name", hint="keystead key list"
+        )
 
 
 def _sealed(content: dict[str, Any], passphrase: str) -> bytes:
     salt, costs = random_bytes(_SALT_LENGTH), RFC_9106_LOW_MEMORY
     front = _MAGIC + _COSTS.pack(*costs) + salt
     derived = derive_from_passphrase(passphrase, salt=salt, parameters=costs)
-    return front + new_message_key(bytes(REFERENCE_LENGTH), derived, Purpose.BACKUP).seal(
+    sealed = front + new_message_key(bytes(REFERENCE_LENGTH), derived, Purpose.BACKUP).seal(
         json.dumps(content).encode(), front
     )
+    if len(sealed) > MAX_BACKUP:
+        raise KeyStateError(
+            "the key has more versions than a backup of one key holds", hint="the backup of the whole store holds it"
+        )
+    return sealed
 
 
 def _opened(source: bytes, passphrase: str) -> dict[str, Any]:
     if type(source) is not bytes or not _FRONT + OVERHEAD <= len(source) <= MAX_BACKUP or source[:4] != _MAGIC:
         raise BackupError("this is no backup of a key", hint="give what keystead key backup wrote")
+    if not isinstance(passphrase, str):
+        raise UsageError("a passphrase is text")
     front, blob = source[:_FRONT], source[_FRONT:]
     costs = Argon2Parameters(*_COSTS.unpack_from(front, len(_MAGIC)))
     if costs.problem():
         raise BackupError("the backup asks for costs of Argon2id that are out of bounds")
     derived = derive_from_passphrase(passphrase, salt=front[-_SALT_LENGTH:], parameters=costs)
+    content: object = None
     try:
         content = json.loads(message_key_for(blob[:60], derived, Purpose.BACKUP).open(blob, front))
     except DecryptionError:
         raise BackupError("the backup is damaged, or its passphrase is another") from None
+    except (ValueError, RecursionError):
+        pass  # raised below, outside: the error of the parser holds what was decrypted
     if not isinstance(content, dict) or content.get("keystead") != "key-backup/1":
         raise BackupError("the backup is of a form that this keystead does not know")
     return content

@@ -21,6 +21,7 @@ from keystead.errors import DecryptionError, IntegrityError, KeyNotFound, KeySta
 from keystead.keys.lifecycle import KeyState
 from keystead.keys.limits import SALT_MESSAGE_LIMIT
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyVersionRow
+from keystead.keys.named.names import check_key_version
 from keystead.keys.named.ports import NamedKeyRows
 from keystead.keys.named.rules import Usage
 from keystead.keys.ring import KeyRing
@@ -65,7 +66,7 @@ class LoadedKey:
     @property
     def state(self) -> KeyState:
         """Its state."""
-        return KeyState(self.head.state)
+        return KeyState(self.head.state_now)
 
     def protecting(self, number: int | None) -> LoadedVersion:
         """The version that protects: the primary one, or one that was asked for.
@@ -90,6 +91,7 @@ class LoadedKey:
         ]
 
     def _version(self, number: int, least: int, what: str) -> LoadedVersion:
+        check_key_version(number)
         found = self.versions.get(number)
         if found is None:
             raise KeyNotFound(f"key {self.head.name} has no version {number}", hint="keystead key show lists them")

@@ -23,6 +23,8 @@ from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.types import ENCRYPTION, SIGNING, Algorithm, KeyType
 from keystead.errors import DecryptionError, EnvelopeError, KeysteadError, UsageError
 from keystead.gate import Facts, Gate, Session
+from keystead.keys.named.arguments import algorithm_of, pair_type, require_bytes, require_fixed, require_no_context
+from keystead.keys.named.asked import as_asked
 from keystead.keys.named.hot import Checking, Making, Sealing, Signing, Tables, Verifying, starts
 from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
 from keystead.keys.named.ring import LoadedKey, NamedKeyRing
@@ -82,7 +84,8 @@ class NamedKeyUse:
         key = self._find(operation, name)
         facts: Facts = {"tags": key.head.facts(), "context": context if isinstance(context, Mapping) else {}}
         resource = f"key/{key.head.name}"
-        until = self._gate.admit(self._session, f"key:{operation}", resource, facts)
+        with as_asked(name, key.head.name):
+            until = self._gate.admit(self._session, f"key:{operation}", resource, facts)
         try:
             key = self._ring.find(name)
             require_operation(key.head.name, key.kind, key.usage, key.state, operation)
@@ -132,15 +135,13 @@ class NamedKeyUse:
         return self._encrypt(self._begin(Operation.ENCRYPT, name, context).key, data, context, version, algorithm)
 
     def _encrypt(self, key: LoadedKey, data: bytes, context: AAD, version: int | None, algorithm: str | None) -> bytes:
-        _require_bytes(data)
+        require_bytes(data)
         chosen = key.protecting(version)
         if key.kind in SYMMETRIC:
-            if algorithm is not None:
-                raise UsageError(f"the type of key {key.head.name} fixes how it encrypts", hint="leave algorithm out")
+            require_fixed(key, algorithm)
             return self._ring.sealing(key, chosen, 1).seal(data, canonical_aad(context))
-        how = _algorithm(key, algorithm, ENCRYPTION)
-        if context is not None:
-            raise UsageError("an RSA ciphertext binds no context", hint="use a symmetric key")
+        how = algorithm_of(key, algorithm, ENCRYPTION)
+        require_no_context(context)
         return self._ring.public(key, chosen).encrypt(data, how)
 
     def decrypt(
@@ -155,18 +156,22 @@ class NamedKeyUse:
         key = bound.key
         try:
             if key.kind in SYMMETRIC:
-                return self._open(name, bound, blob, context)
-            return self._open_rsa(key, blob, how[0], _algorithm(key, how[1], ENCRYPTION))
+                require_fixed(key, how[1])
+                return self._open(name, bound, blob, context, how[0])
+            require_no_context(context)
+            return self._open_rsa(key, blob, how[0], algorithm_of(key, how[1], ENCRYPTION))
         except (DecryptionError, EnvelopeError) as error:
             self._gate.failed(self._session, f"key/{key.head.name}", "decryption_failed", error)
             raise
 
-    def _open(self, name: str, bound: _Bound, blob: bytes, context: AAD) -> bytes:
+    def _open(self, name: str, bound: _Bound, blob: bytes, context: AAD, wanted: int | None) -> bytes:
         key = bound.key
+        if wanted is not None:
+            key.processing(wanted)
         check_form(blob, key.kind)
         reference, prefix = blob[REFERENCE], blob[:PREFIX_LENGTH]
         for number, version in key.versions.items():
-            if version.row.reference == reference:
+            if version.row.reference == reference and wanted in (None, number):
                 opening = self._ring.opening(key, key.processing(number), prefix)
                 plaintext = opening.open(blob, canonical_aad(context))
                 self._ring.keep(version, opening)
@@ -176,7 +181,7 @@ class NamedKeyUse:
         raise DecryptionError
 
     def _open_rsa(self, key: LoadedKey, blob: bytes, version: int | None, how: Algorithm) -> bytes:
-        _require_bytes(blob)
+        require_bytes(blob)
         for candidate in key.candidates(version):
             try:
                 return self._ring.private(key, candidate).decrypt(blob, how)
@@ -185,11 +190,12 @@ class NamedKeyUse:
         raise DecryptionError
 
     def reencrypt(
-        self, name: str, blob: bytes, to: str | None, context: AAD, to_context: AAD, *, keep_context: bool
+        self, name: str, blob: bytes, to: str | None, contexts: tuple[AAD, AAD], algorithms: tuple[str | None, ...]
     ) -> bytes:
         """The same plaintext under the primary version of a key, which nobody sees meanwhile."""
-        plaintext = self._decrypt(name, self._begin(Operation.REENCRYPT, name, context), blob, context)
-        return self.encrypt(name if to is None else to, plaintext, context if keep_context else to_context)
+        bound = self._begin(Operation.REENCRYPT, name, contexts[0])
+        plaintext = self._decrypt(name, bound, blob, contexts[0], (None, algorithms[0]))
+        return self.encrypt(name if to is None else to, plaintext, contexts[1], None, algorithms[1])
 
     def owner(self, blob: bytes) -> tuple[str, int]:
         """The name and version of the key that a compact ciphertext says it is of."""
@@ -205,8 +211,8 @@ class NamedKeyUse:
 
     def data_key(self, name: str, length: int, context: AAD, *, with_plaintext: bool) -> GeneratedKey:
         """A fresh random key for a caller, and the same encrypted under the named key."""
-        if isinstance(length, bool) or not isinstance(length, int) or not 16 <= length <= 1024:
-            raise UsageError("a data key has 16 to 1,024 bytes")
+        if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= MAX_RANDOM:
+            raise UsageError(f"a data key has 1 to {MAX_RANDOM:,} bytes")
         key = self._begin(Operation.DATA_KEY, name, context).key
         material = random_bytes(length)
         blob = self._encrypt(key, material, context, None, None)
@@ -214,10 +220,10 @@ class NamedKeyUse:
 
     def data_key_pair(self, name: str, kind: str, context: AAD, *, with_plaintext: bool) -> GeneratedKey:
         """A fresh key pair for a caller: public key, and private key encrypted under the named key."""
-        pair_type = _pair_type(kind)
+        wanted = pair_type(kind)
         key = self._begin(Operation.DATA_KEY, name, context).key
-        material = generate(pair_type)
-        public = load_private(pair_type, material).public().der
+        material = generate(wanted)
+        public = load_private(wanted, material).public().der
         blob = self._encrypt(key, bytes(material), context, None, None)
         plaintext = bytes(material) if with_plaintext else None
         zero(material)
@@ -231,7 +237,9 @@ class NamedKeyUse:
         if not bound:
             raise UsageError("deriving needs a context", hint='for example context={"user": "ada"}')
         key = self._begin(Operation.DERIVE, name, context).key
-        material = self._ring.material(key, key.protecting(version))
+        # Not `protecting`: what was encrypted under derived bytes is opened by deriving them again.
+        chosen = key.processing(key.head.primary if version is None else version)
+        material = self._ring.material(key, chosen)
         try:
             return derive_context_key(material, bound, length)
         finally:
@@ -243,9 +251,9 @@ class NamedKeyUse:
         self, name: str, message: bytes, algorithm: str | None, version: int | None, *, prehashed: bool
     ) -> Signature:
         """A signature under the primary version, or one that was asked for."""
-        _require_bytes(message)
+        require_bytes(message)
         bound = self._begin(Operation.SIGN, name, None)
-        how, chosen = _algorithm(bound.key, algorithm, SIGNING), bound.key.protecting(version)
+        how, chosen = algorithm_of(bound.key, algorithm, SIGNING), bound.key.protecting(version)
         private, number = self._ring.private(bound.key, chosen), chosen.row.version
         if algorithm is None and version is None:
             make = partial(private.sign, algorithm=how)
@@ -264,10 +272,10 @@ class NamedKeyUse:
         prehashed: bool,
     ) -> bool:
         """Whether any version that may still process, or the one that was named, made the signature."""
-        _require_bytes(message)
-        _require_bytes(signature)
+        require_bytes(message)
+        require_bytes(signature)
         bound = self._begin(Operation.VERIFY, name, None)
-        key, how = bound.key, _algorithm(bound.key, algorithm, SIGNING)
+        key, how = bound.key, algorithm_of(bound.key, algorithm, SIGNING)
         candidates = key.candidates(version)
         if algorithm is None and version is None and len(candidates) == 1:
             check = partial(self._ring.public(key, candidates[0]).verify, algorithm=how)
@@ -278,7 +286,7 @@ class NamedKeyUse:
 
     def mac(self, name: str, message: bytes, version: int | None) -> Mac:
         """A MAC under the primary version, or one that was asked for."""
-        _require_bytes(message)
+        require_bytes(message)
         bound = self._begin(Operation.MAC, name, None)
         chosen = bound.key.protecting(version)
         key, number = self._ring.hmac(bound.key, chosen), chosen.row.version
@@ -289,8 +297,8 @@ class NamedKeyUse:
 
     def verify_mac(self, name: str, message: bytes, tag: bytes, version: int | None) -> bool:
         """Whether any version that may still process, or the one that was named, made the MAC."""
-        _require_bytes(message)
-        _require_bytes(tag)
+        require_bytes(message)
+        require_bytes(tag)
         bound = self._begin(Operation.VERIFY_MAC, name, None)
         keys = [self._ring.hmac(bound.key, candidate) for candidate in bound.key.candidates(version)]
         if version is None:
@@ -303,9 +311,10 @@ class NamedKeyUse:
 
     def agree(self, name: str, peer: bytes, version: int | None) -> bytes:
         """The ECDH shared secret with a peer's public key (SPKI DER): the raw X coordinate."""
-        _require_bytes(peer)
+        require_bytes(peer)
         key = self._begin(Operation.AGREE, name, None).key
-        return self._ring.private(key, key.protecting(version)).agree(peer)
+        chosen = key.processing(key.head.primary if version is None else version)
+        return self._ring.private(key, chosen).agree(peer)
 
     def encapsulate(self, name: str, version: int | None) -> SharedSecret:
         """A fresh shared secret for whoever holds the private key."""
@@ -314,7 +323,7 @@ class NamedKeyUse:
 
     def decapsulate(self, name: str, ciphertext: bytes, version: int | None) -> bytes:
         """The shared secret of a ciphertext. A wrong one gives another secret, as FIPS 203 wants it."""
-        _require_bytes(ciphertext)
+        require_bytes(ciphertext)
         key = self._begin(Operation.DECAPSULATE, name, None).key
         chosen = key.processing(key.head.primary if version is None else version)
         return self._ring.private(key, chosen).decapsulate(ciphertext)
@@ -335,8 +344,8 @@ class NamedKeyUse:
 
     def digest(self, algorithm: str, data: bytes) -> bytes:
         """A hash for a caller."""
-        _require_bytes(data)
-        if algorithm not in set(DigestAlgorithm):
+        require_bytes(data)
+        if algorithm not in tuple(DigestAlgorithm):
             raise UsageError("not a hash", hint=f"use one of {', '.join(DigestAlgorithm)}")
         self._count("digest:compute", "digest/*", "digest_computed")
         return digest(DigestAlgorithm(algorithm), data)
@@ -347,7 +356,7 @@ class NamedKeyUse:
 
     def unwrap_import(self, name: str, blob: bytes, opened: Callable[[Any, bytes], bytearray]) -> bytearray:
         """Material that was wrapped for import under a key for that."""
-        _require_bytes(blob)
+        require_bytes(blob)
         key = self._begin(Operation.UNWRAP_IMPORT, name, None).key
         for candidate in key.candidates(None):
             try:
@@ -357,30 +366,3 @@ class NamedKeyUse:
         error = DecryptionError()
         self._gate.failed(self._session, f"key/{key.head.name}", "decryption_failed", error)
         raise error
-
-
-def _algorithm(key: LoadedKey, asked: str | None, table: Mapping[KeyType, tuple[Algorithm, ...]]) -> Algorithm:
-    permitted = table[key.kind]
-    if asked is None:
-        return permitted[0]
-    if asked not in permitted:
-        raise UsageError(
-            f"key {key.head.name} is of type {key.kind}, and not for {asked!s:.40}",
-            hint=f"use {', '.join(permitted)}",
-        )
-    return Algorithm(asked)
-
-
-def _pair_type(kind: str) -> KeyType:
-    if kind not in SIGNING and kind not in ENCRYPTION and not str(kind).startswith(("ecdh-", "ml-kem-")):
-        raise UsageError("not a type of key pair", hint="for example ed25519, ecdsa-p256, rsa-3072 or ml-kem-768")
-    return KeyType(kind)
-
-
-def _require_bytes(data: object) -> None:
-    if type(data) is not bytes:
-        raise _not_bytes()
-
-
-def _not_bytes() -> UsageError:
-    return UsageError("data must be bytes", hint="encode text first")
