@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import sqlite3
@@ -23,6 +24,7 @@ from keystead.errors import (
     KeyStateError,
     UsageError,
 )
+from keystead.keys.named.form import NewKey
 from keystead.keys.named.portable import _opened, _sealed
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
@@ -266,6 +268,21 @@ def test_rsa_ciphertexts_are_reencrypted_by_the_algorithms_that_are_asked_for(ke
     assert keys.decrypt("orders", moved, context=CONTEXT) == b"data"
     with pytest.raises(UsageError, match="fixes how it encrypts"):
         keys.reencrypt("box", new, to="orders", to_algorithm="rsaes-oaep-sha-1")
+
+
+def test_imported_material_is_zeroed_whether_it_was_taken_or_not(store: Connection) -> None:
+    manager, session = store.kms.node.named.manager, store.kms._session
+    for name, length in (("orders", 32), ("orders", 32), ("no name*", 32), ("other", 31)):
+        material = bytearray(range(1, length + 1))
+        with contextlib.suppress(AlreadyExists, UsageError):
+            manager.create(session, name, NewKey("aes-256-gcm"), material)
+        assert material == bytes(length)
+    for name, length in (("orders", 32), ("orders", 31), ("nothing", 32)):
+        material = bytearray(range(2, length + 2))
+        with contextlib.suppress(KeyNotFound, UsageError):
+            manager.rotate(session, name, material)
+        assert material == bytes(length)
+    assert store.kms.keys.read("orders").version == 2
 
 
 # States

@@ -62,6 +62,13 @@ class NamedKeyManager:
         Raises:
             UsageError: a type, usage or combination that is none. AlreadyExists: a key or an alias has this name.
         """
+        try:
+            return self._create(session, name, new, material)
+        finally:
+            if material is not None:
+                zero(material)
+
+    def _create(self, session: Session, name: str, new: NewKey, material: bytearray | None) -> KeyInfo:
         check_key_name(name)
         kind = key_type(new.type)
         usage = check_usage(kind, new.usage)
@@ -165,13 +172,20 @@ class NamedKeyManager:
         return self._after(now)
 
     def rotate(self, session: Session, name: str, material: bytearray | None = None, *, due: bool = False) -> KeyInfo:
-        """A new primary version, of fresh or of imported material; earlier ones only open and verify.
+        """A new primary version, of fresh or of imported material, which is zeroed; earlier ones only open and verify.
 
         With `due`, nothing happens where somebody else was first.
 
         Raises:
             KeyNotFound, KeyStateError; UsageError: imported keys are rotated by importing, and others not.
         """
+        try:
+            return self._rotate(session, name, material, due=due)
+        finally:
+            if material is not None:
+                zero(material)
+
+    def _rotate(self, session: Session, name: str, material: bytearray | None, *, due: bool) -> KeyInfo:
         with self.changing(session, name, "key:rotate", "key_rotated") as now:
             head, at = now.head, self.clock.now_ms()
             if due and (head.rotation_ms is None or head.rotated_ms + head.rotation_ms > at):
@@ -185,8 +199,10 @@ class NamedKeyManager:
                 kind = KeyType(head.type)
                 made = generate(kind) if material is None else normal_material(kind, material)
                 number = head.latest + 1
-                now.rows.add_version(head.key_id, self._version(head, number, made))
-                zero(made)
+                try:
+                    now.rows.add_version(head.key_id, self._version(head, number, made))
+                finally:
+                    zero(made)
                 now.head = head._replace(latest=number, primary=number, rotated_ms=at)
                 now.change.detail.update(version=number, reason="schedule" if due else "by hand")
         return self._after(now)
