@@ -452,6 +452,7 @@ def test_a_batch_answers_each_item_by_itself(keys: NamedKeyOperations) -> None:
         ),
         ("UPDATE named_key_versions SET created_ms = created_ms + 1", IntegrityError),
         ("UPDATE named_key_versions SET material = zeroblob(length(material))", KeysteadError),
+        ("UPDATE named_key_versions SET material = NULL", IntegrityError),
         ("UPDATE key_aliases SET key_id = (SELECT key_id FROM named_keys WHERE name = 'b')", IntegrityError),
         ("UPDATE named_keys SET name = CASE name WHEN 'a' THEN 'b2' ELSE 'a' END", IntegrityError),
     ],

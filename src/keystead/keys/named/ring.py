@@ -101,7 +101,7 @@ class LoadedKey:
                 hint=f"use version {least} or newer, or lower {what}",
             )
         if found.row.material is None:
-            raise KeyStateError(f"version {number} of key {self.head.name} was destroyed")
+            raise _gone(self.head, found.row)
         return found
 
 
@@ -173,14 +173,11 @@ class NamedKeyRing:
         """
         row = version.row
         if row.material is None:
-            raise KeyStateError(f"version {row.version} of key {key.head.name} was destroyed")
+            raise _gone(key.head, row)
         try:
             return self._ring.open_material(row.material, self._binder().version_aad(key.head, row), Purpose.NAMED_KEY)
         except DecryptionError:
-            raise IntegrityError(
-                f"version {row.version} of key {key.head.name} is not what keystead wrote",
-                hint="`keystead audit verify` says what was recorded; restore a backup elsewhere and compare",
-            ) from None
+            raise _edited(key.head, row) from None
 
     def private(self, key: LoadedKey, version: LoadedVersion) -> PrivateKey:
         """The private key of a version."""
@@ -254,6 +251,20 @@ class NamedKeyRing:
             version.reading[key.prefix] = key
             if len(version.reading) > READ_KEYS:
                 version.reading.popitem(last=False)
+
+
+def _gone(head: KeyHead, row: KeyVersionRow) -> KeyStateError | IntegrityError:
+    """What is told where there is no material: that it was destroyed, or that somebody took it away."""
+    if row.destroyed_ms is None:
+        return _edited(head, row)
+    return KeyStateError(f"version {row.version} of key {head.name} was destroyed")
+
+
+def _edited(head: KeyHead, row: KeyVersionRow) -> IntegrityError:
+    return IntegrityError(
+        f"version {row.version} of key {head.name} is not what keystead wrote",
+        hint="`keystead audit verify` says what was recorded; restore a backup elsewhere and compare",
+    )
 
 
 def checked(rows: NamedKeyRows, binder: KeyBinder, name: str) -> KeyHead:
