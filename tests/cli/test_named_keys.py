@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import stat
@@ -85,6 +87,85 @@ def test_openssl_verifies_what_was_signed_and_encrypts_what_is_decrypted(ks: Com
     encrypt = ["openssl", "pkeyutl", "-encrypt", "-pubin", "-inkey", "box.pem", "-in", "message", *oaep]
     block = subprocess.run(encrypt, cwd=ks.folder, capture_output=True, check=True).stdout
     assert ks.good("key", "decrypt", "box", input=b64encode(block)).out == DATA
+
+
+def test_two_sides_come_to_one_secret(ks: Commands) -> None:
+    for name in ("mine", "theirs"):
+        ks.good("key", "create", name, "--type", "ecdh-p256")
+        (ks.folder / f"{name}.pem").write_bytes(ks.good("key", "public", name).out)
+    subprocess.run(["openssl", "pkey", "-pubin", "-in", "theirs.pem", "-outform", "DER", "-out", "theirs.der"],
+                   cwd=ks.folder, check=True)  # fmt: skip
+    agreed = {
+        ks.good("key", "agree", name, peer).text
+        for name, peer in (("mine", "theirs.pem"), ("mine", "theirs.der"), ("theirs", "mine.pem"))
+    }
+    assert len(agreed) == 1
+    (ks.folder / "none.pem").write_text("-----BEGIN PUBLIC KEY-----\n")
+    assert ks("key", "agree", "mine", "none.pem").code == 2
+    ks.good("key", "create", "kem", "--type", "ml-kem-768")
+    made = ks.good("key", "encapsulate", "kem").document
+    assert ks.good("key", "decapsulate", "kem", input=made["ciphertext"]).text.strip() == made["secret"]
+    assert ks("key", "decapsulate", "kem", input=b"?").code == 2
+
+
+def test_random_bytes_and_hashes_need_no_key(ks: Commands) -> None:
+    one, two = (b64decode(ks.good("key", "random").text) for _ in range(2))
+    assert len(one) == len(two) == 32
+    assert one != two
+    assert len(b64decode(ks.good("key", "random", "1024", "--json").document["value"])) == 1024
+    assert ks("key", "random", "1025").code == 2
+    summed = subprocess.run(["openssl", "dgst", "-sha3-384", "-r"], input=DATA, capture_output=True, check=True).stdout
+    assert ks.good("key", "digest", "--algorithm", "sha3-384", input=DATA).out.split() == summed.split()[:1]
+    assert ks("key", "digest", "--algorithm", "md5", input=DATA).code == 2
+
+
+def test_a_ciphertext_tells_its_key_and_moves_to_another_context(ks: Commands) -> None:
+    ks.good("key", "create", "orders")
+    ks.good("key", "create", "box", "--type", "rsa-2048", "--usage", "encrypt")
+    block = ks.good("key", "encrypt", "box", "--algorithm", "rsaes-oaep-sha-1", input=DATA).text
+    assert ks("key", "owner", input=block).code == 7
+    moved = ks.good(
+        "key", "reencrypt", "box", "--to", "orders", "--algorithm", "rsaes-oaep-sha-1",
+        "--to-context", "user=ada", input=block,
+    ).text  # fmt: skip
+    assert ks.good("key", "owner", input=moved).text == "orders\n"
+    assert ks.good("key", "owner", "--json", input=moved).document["name"] == "orders"
+    assert ks.good("key", "decrypt", "orders", "--context", "user=ada", input=moved).out == DATA
+
+
+def test_a_batch_answers_each_line_in_its_place(ks: Commands) -> None:
+    ks.good("key", "create", "orders")
+    ks.good("key", "create", "codes", "--type", "hmac-sha-256")
+    lines = [{"data": b64encode(DATA).decode(), "context": {"user": "ada"}}, {"data": "?"}, {}, {"data": ""}]
+    sent = "\n".join([*map(json.dumps, lines), "{oops"])
+    done = ks("key", "batch", "encrypt", "orders", input=sent)
+    answers = [json.loads(line) for line in done.text.splitlines()]
+    assert done.code == 1
+    assert ["value" in answer for answer in answers] == [True, False, False, True, False]
+    assert {answer.get("code") for answer in answers} == {None, "KS1001"}
+    back = json.dumps({"blob": answers[0]["value"], "context": {"user": "ada"}})
+    opened = ks.good("key", "batch", "decrypt", "orders", "--json", input=back).document["items"]
+    assert b64decode(opened[0]["value"]) == DATA
+    [mac] = ks.good("key", "batch", "mac", "codes", "--json", input=json.dumps({"message": ""})).document["items"]
+    checked = json.dumps({"message": "", "tag": mac["value"]["mac"]})
+    assert ks.good("key", "batch", "verify-mac", "codes", input=checked).text == '{"value": true}\n'
+    [key] = ks.good("key", "batch", "generate-data-key", "orders", "--json", input="{}").document["items"]
+    sealed = json.dumps({"blob": key["value"]["ciphertext"]})
+    [plain] = ks.good("key", "batch", "decrypt", "orders", "--json", input=sealed).document["items"]
+    assert plain["value"] == key["value"]["plaintext"]
+    for sent in ("", "{}\n" * 1001):
+        assert ks("key", "batch", "encrypt", "orders", input=sent).code == 2
+
+
+def test_a_signature_is_base64_whatever_it_begins_with() -> None:
+    """One in sixteen million begins as a ciphertext does, and was printed as one."""
+    from keystead.cli.context import Context
+    from keystead.cli.key_use import answer
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        answer(Context(), "signature/1", b"ks\x02" + bytes(61))
+    assert b64decode(printed.getvalue(), validate=False) == b"ks\x02" + bytes(61)
 
 
 def test_a_data_key_comes_with_its_encrypted_form(ks: Commands) -> None:

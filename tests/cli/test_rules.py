@@ -43,6 +43,7 @@ VERBS = {
         "encrypt",
         "decrypt",
         "reencrypt",
+        "owner",
         "sign",
         "verify",
         "mac",
@@ -54,6 +55,12 @@ VERBS = {
         "backup",
         "restore",
         "wrap",
+        "agree",
+        "encapsulate",
+        "decapsulate",
+        "random",
+        "digest",
+        "batch",
     ],
     "policy": ["write", "read", "list", "remove", "test", "explain", "who-can"],
     "token": ["create", "lookup", "renew", "verify", "revoke", "list"],
@@ -377,6 +384,23 @@ def test_what_the_next_command_needs_stands_whole_on_a_terminal_of_80_columns(ks
     shown = ks.terminal(noun, "list", width=80, env={"NO_COLOR": "1"})
     assert set(ids) <= set(shown.screen.split())
     assert max(len(line) for line in shown.screen.splitlines()) <= 80
+
+
+def test_a_list_of_keys_stands_whole_on_a_terminal_of_80_columns(ks: Commands) -> None:
+    ks.good("key", "create", "shop/orders", "--type", "chacha20-poly1305", "--rotation", "90d")
+    ks.good("key", "create", "shop/box", "--type", "rsa-2048", "--usage", "encrypt")
+    ks.good("key", "schedule-destruction", "shop/box", "--days", "7")
+    screen = ks.terminal("key", "list", width=80, env={"NO_COLOR": "1"}).screen
+    words = {"shop/orders", "chacha20-poly1305", "active", "rotated", "rsa-2048 encrypt", "suspended", "destroyed"}
+    assert [word for word in words if word not in screen] == []
+    assert "…" not in screen
+    assert max(len(line) for line in screen.splitlines()) <= 80
+
+
+def test_no_command_is_suggested_that_its_noun_does_not_have(ks: Commands) -> None:
+    for verb in ("rmm", "delet", "remov"):
+        assert not re.search(r"mean keystead key (rm|delete|remove)\?", ks("key", verb).err)
+    assert "did you mean keystead policy remove?" in ks("policy", "remov").err
 
 
 def test_what_was_cut_is_marked_in_ascii_where_the_terminal_has_nothing_else(ks: Commands) -> None:

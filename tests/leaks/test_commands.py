@@ -7,6 +7,7 @@ import re
 import sqlite3
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -40,7 +41,7 @@ PLAIN = {
     "user enroll",
     "login",
 }
-PLAIN |= {"key decrypt", "key data-key", "key derive"}
+PLAIN |= {"key agree", "key encapsulate", "key decapsulate", "key random", "key batch"}
 KEPT_IN = (
     "back",
     "app.env",
@@ -352,6 +353,9 @@ def named_keys(ks: Calls) -> None:
     ks("key", "data-key", "signer", code=2)
     ks.canaries.remember(ks("key", "derive", "box", "--context", "user=ada").strip())
     ks("key", "derive", "box", code=2)
+    ks("key", "owner", input=sealed)
+    ks("key", "owner", input=ks.canaries.text(), code=2)
+    named_keys_of_two(ks)
     ks("key", "public", "signer")
     ks("key", "public", "box", code=2)
     ks("key", "create", "wrapping", "--type", "rsa-4096", "--usage", "import")
@@ -369,6 +373,26 @@ def named_keys(ks: Calls) -> None:
     ks("key", "restore", "box.key", "--passphrase-file", "-", "--store", "there.db", input=words)
     ks("key", "restore", "box.key", "--passphrase-file", "-", input=ks.canaries.text(), code=7)
     named_keys_change(ks)
+
+
+def named_keys_of_two(ks: Calls) -> None:
+    for name, kind in (("meet", "ecdh-p256"), ("peer", "ecdh-p256"), ("kem", "ml-kem-768")):
+        ks("key", "create", name, "--type", kind)
+    pem = ks.file("peer.pem", ks("key", "public", "peer"))
+    ks.canaries.remember(ks("key", "agree", "meet", pem).strip())
+    ks("key", "agree", "meet", ks.file("no.pem", "no key"), code=2)
+    made = json.loads(ks("key", "encapsulate", "kem"))
+    ks.canaries.remember(made["secret"])
+    ks("key", "encapsulate", "meet", code=2)
+    ks("key", "decapsulate", "kem", input=made["ciphertext"])
+    ks("key", "decapsulate", "kem", input=ks.canaries.text(), code=2)
+    ks.canaries.remember(ks("key", "random").strip())
+    ks("key", "random", "0", code=2)
+    ks("key", "digest", input=ks.canaries.data())
+    ks("key", "digest", "--algorithm", ks.canaries.text(), input=ks.canaries.data(), code=2)
+    item = json.dumps({"data": b64encode(ks.canaries.data()).decode(), "context": {"user": "ada"}})
+    ks("key", "batch", "encrypt", "box", input=item)
+    ks("key", "batch", "encrypt", "box", input=item + "\n" + ks.canaries.text(), code=1)
 
 
 def named_keys_change(ks: Calls) -> None:

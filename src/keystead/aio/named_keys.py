@@ -153,10 +153,27 @@ class NamedKeyOperations:
         return await to_thread(self._sync.decrypt, name, blob, context=context, version=version, algorithm=algorithm)
 
     async def reencrypt(
-        self, name: str, blob: bytes, *, to: str | None = None, context: AAD = None, to_context: AAD | Keep = KEEP
+        self,
+        name: str,
+        blob: bytes,
+        *,
+        to: str | None = None,
+        context: AAD = None,
+        to_context: AAD | Keep = KEEP,
+        algorithm: str | None = None,
+        to_algorithm: str | None = None,
     ) -> bytes:
         """The same plaintext under the primary version of `to` (or of the same key), without showing it."""
-        return await to_thread(self._sync.reencrypt, name, blob, to=to, context=context, to_context=to_context)
+        return await to_thread(
+            self._sync.reencrypt,
+            name,
+            blob,
+            to=to,
+            context=context,
+            to_context=to_context,
+            algorithm=algorithm,
+            to_algorithm=to_algorithm,
+        )
 
     async def owner(self, blob: bytes) -> KeyInfo:
         """The key that a compact ciphertext is of. Raises EnvelopeError; DecryptionError: it is of none."""
@@ -165,7 +182,7 @@ class NamedKeyOperations:
     async def generate_data_key(
         self, name: str, *, length: int = 32, context: AAD = None, with_plaintext: bool = True
     ) -> GeneratedKey:
-        """16 to 1,024 random bytes, and the same encrypted: what encrypts data where it lies."""
+        """1 to 1,024 random bytes, and the same encrypted: what encrypts data where it lies."""
         return await to_thread(
             self._sync.generate_data_key, name, length=length, context=context, with_plaintext=with_plaintext
         )

@@ -86,7 +86,9 @@ class Verbs(click.Group):
             return command.name, command, args[1:]
         if name.startswith("-"):
             return super().resolve_command(ctx, args)
-        close = difflib.get_close_matches(name.lower(), [*self.list_commands(ctx), *self.aliases], n=1, cutoff=0.5)
+        there = self.list_commands(ctx)
+        known = [*there, *(alias for alias, meant in self.aliases.items() if meant in there)]
+        close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
         shown = "".join(character if character.isprintable() else "?" for character in name[:_SHOWN])
         hint = f"did you mean {ctx.command_path} {close[0]}?" if close else f"see {ctx.command_path} --help"
         raise click.UsageError(f"there is no command {shown!r}\n{hint}", ctx)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keystead.cli import entry, key_files, key_use, output
+from keystead.cli import entry, key_exchange, key_files, key_many, key_use, output
 from keystead.cli.commands import Verbs
 from keystead.cli.context import Context, every, global_options, pass_context
 from keystead.cli.key_output import new_key_options, shown
@@ -71,20 +71,21 @@ def list_command(context: Context, prefix: str) -> None:
         output.document("named-keys/1", keys=[asdict(info) for info in found])
         return
     output.table(
-        ("NAME", "TYPE", "FOR", "STATE", "VERSION", "MADE", "NEXT ROTATION"),
-        [
-            (
-                info.name,
-                info.type,
-                info.usage,
-                _state(info),
-                str(info.version),
-                output.moment(info.created_ms),
-                output.moment(info.next_rotation_ms),
-            )
-            for info in found
-        ],
+        ("NAME", "TYPE", "STATE", "VERSION", "NEXT"),
+        [(info.name, _type(info), info.state, str(info.version), _next(info)) for info in found],
     )
+
+
+def _type(info: KeyInfo) -> str:
+    """Its type, and what it is for where that does not say so."""
+    return f"{info.type} {info.usage}" if info.type.startswith("rsa-") else info.type
+
+
+def _next(info: KeyInfo) -> str:
+    """What time does to it, and on which day."""
+    if info.destroy_ms is not None:
+        return f"destroyed {output.moment(info.destroy_ms)[:10]}"
+    return "-" if info.next_rotation_ms is None else f"rotated {output.moment(info.next_rotation_ms)[:10]}"
 
 
 def _state(info: KeyInfo) -> str:
@@ -169,7 +170,7 @@ def _change(verb: str, call: Callable[[NamedKeyOperations, str], KeyInfo], told:
     def command(context: Context, name: str) -> None:
         with context.kms() as kms:
             changed = call(kms.keys, name)
-        shown(context, changed, f"key {changed.name} {told.format(version=changed.version)}")
+        shown(context, changed, f"key {changed.name} {told.format(version=changed.version, state=changed.state)}")
 
 
 _change("rotate", lambda keys, name: keys.rotate(name), "is at version {version}", "Make a new version that protects.")
@@ -184,7 +185,7 @@ _change(
 _change(
     "cancel-destruction",
     lambda keys, name: keys.cancel_destruction(name),
-    "will not be destroyed, and stays suspended",
+    "will not be destroyed, and is {state}",
     "Call a scheduled destruction off.",
 )
 
@@ -235,4 +236,6 @@ def alias_command(context: Context, alias: str, name: str | None, remove: bool) 
 
 
 key_use.add_to(key)
+key_exchange.add_to(key)
+key_many.add_to(key)
 key_files.add_to(key)

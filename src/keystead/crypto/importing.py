@@ -43,16 +43,23 @@ def wrap_for_import(public_key: bytes | str, material: bytes | bytearray) -> byt
     Raises:
         UsageError: a public key of another type, or material of no bytes or too many.
     """
-    if not 0 < len(material) <= MAX_MATERIAL:
+    if not isinstance(material, bytes | bytearray) or not 0 < len(material) <= MAX_MATERIAL:
         raise UsageError(f"key material to import is 1 to {MAX_MATERIAL} bytes")
-    public = load_public(WRAPPING_TYPE, _as_der(public_key))
+    public = load_public(WRAPPING_TYPE, spki_der(public_key))
     key = random_bytes(_KEY_LENGTH)
     wrapped = aes_key_wrap_with_padding(key, bytes(material))
     return public.encrypt(key, Algorithm.RSAES_OAEP_SHA_256) + wrapped
 
 
-def _as_der(public_key: bytes | str) -> bytes:
+def spki_der(public_key: bytes | str) -> bytes:
+    """A SubjectPublicKeyInfo in DER, of DER or PEM; whether it is a key is for `load_public` to say.
+
+    Raises:
+        UsageError: neither bytes nor text, or PEM that is none.
+    """
     data = public_key.encode() if isinstance(public_key, str) else public_key
+    if not isinstance(data, bytes):
+        raise UsageError("a public key is bytes or text", hint="give what keystead key public prints")
     if not data.lstrip().startswith(b"-----BEGIN PUBLIC KEY-----"):
         return data
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keystead.errors import CallerError, DataError, KeysteadError
 from keystead.keys.lifecycle import KeyState
 from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
 from keystead.storage.ended import KEPT_ENDED_MS, anything_ended
@@ -20,8 +21,12 @@ def maintain(node: Node) -> None:
     """
     node.refresh()
     node.sweeper.sweep(node.system)
+    failed: KeysteadError | None = None
     if SqliteNamedKeys(node.store.read()).due(node.clock.now_ms()) and node.clock.ahead_ms() <= DEFAULT_JUMP_LIMIT_MS:
-        node.named.manager.maintain(node.system)
+        try:
+            node.named.manager.maintain(node.system)
+        except (CallerError, DataError) as error:
+            failed = error
     if anything_ended(node.store.read(), node.clock.now_ms() - KEPT_ENDED_MS):
         node.identities.sweep(node.system)
     node.once.sweep()
@@ -35,3 +40,5 @@ def maintain(node: Node) -> None:
     for record in records:
         if record.state is KeyState.SCRUBBING:
             node.data_keys.finish_scrubbing(node.system, record)
+    if failed is not None:
+        raise failed

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from keystead.crypto.aad import AAD
-from keystead.errors import DecryptionError, KeyNotFound, KeysteadError, UsageError
+from keystead.errors import KeysteadError, UsageError
 from keystead.keys.named.batch import in_slices, macs, sealed
 from keystead.keys.named.model import KeyInfo
 from keystead.keys.named.names import check_key_name
@@ -34,7 +35,7 @@ BATCHED: Final = (
 
 
 class PublicKeyInfo(NamedTuple):
-    """A public key: SPKI as DER and PEM, or the raw bytes of a KEM's; and the version that it is of."""
+    """A public key as SubjectPublicKeyInfo in DER and PEM, and the version that it is of."""
 
     der: bytes
     pem: str
@@ -63,7 +64,7 @@ class NamedKeyOperations(NamedKeyChanges):
 
     def _is_ready(self, operation: str, name: str, data: bytes) -> bool:
         """Whether a call would wait for nothing, so that async code need not hand it over to a thread."""
-        return len(data) <= SHORT and self._use().is_ready(operation, name)
+        return type(data) is bytes and len(data) <= SHORT and self._use().is_ready(operation, name)
 
     # Encryption
 
@@ -100,36 +101,38 @@ class NamedKeyOperations(NamedKeyChanges):
         return self._use().decrypt(name, blob, context, version, algorithm)
 
     def reencrypt(
-        self, name: str, blob: bytes, *, to: str | None = None, context: AAD = None, to_context: AAD | Keep = KEEP
+        self,
+        name: str,
+        blob: bytes,
+        *,
+        to: str | None = None,
+        context: AAD = None,
+        to_context: AAD | Keep = KEEP,
+        algorithm: str | None = None,
+        to_algorithm: str | None = None,
     ) -> bytes:
         """The same plaintext under the primary version of `to` (or of the same key), without showing it.
 
-        `to_context` is bound in the place of `context` where it is given. Errors as for `decrypt` and `encrypt`.
+        `to_context` is bound in the place of `context` where it is given; `algorithm` is how an RSA key opens, and
+        `to_algorithm` how one encrypts. Errors as for `decrypt` and `encrypt`.
         """
-        keep = isinstance(to_context, Keep)
-        given: AAD = None if isinstance(to_context, Keep) else to_context
-        return self._use().reencrypt(name, blob, to, context, given, keep_context=keep)
+        contexts = (context, context if isinstance(to_context, Keep) else to_context)
+        return self._use().reencrypt(name, blob, to, contexts, (algorithm, to_algorithm))
 
     def owner(self, blob: bytes) -> KeyInfo:
         """The key that a compact ciphertext is of.
 
         Raises:
-            EnvelopeError; DecryptionError: it is of none, or of one that this session may not know of.
+            EnvelopeError; DecryptionError: it is of none, or of one that the caller may not see.
         """
-        name = self._use().owner(blob)[0]
-        try:
-            return self.read(name)
-        except KeyNotFound as error:
-            if not error.refused:
-                raise
-        raise DecryptionError
+        return self._named().reader.owner(self._face._session, self._use().owner(blob)[0])
 
     # Keys for callers
 
     def generate_data_key(
         self, name: str, *, length: int = 32, context: AAD = None, with_plaintext: bool = True
     ) -> GeneratedKey:
-        """16 to 1,024 random bytes, and the same encrypted: what encrypts data where it lies."""
+        """1 to 1,024 random bytes, and the same encrypted: what encrypts data where it lies."""
         return self._use().data_key(name, length, context, with_plaintext=with_plaintext)
 
     def generate_data_key_pair(
@@ -266,7 +269,9 @@ class NamedKeyOperations(NamedKeyChanges):
         """
         if operation not in BATCHED:
             raise UsageError("not an operation that is done in batches", hint=f"use {', '.join(BATCHED)}")
-        wanted = list(items) if isinstance(items, Iterable) and not isinstance(items, Mapping) else []
+        listed = isinstance(items, Iterable) and not isinstance(items, Mapping)
+        # Not one more is read than tells that there are too many.
+        wanted = list(islice(items, MAX_BATCH + 1)) if listed else []
         if not 1 <= len(wanted) <= MAX_BATCH or not all(
             type(item) is dict or isinstance(item, Mapping) for item in wanted
         ):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keystead.crypto.types import ENCRYPTION, SIGNING, Algorithm, KeyType
+from keystead.crypto.aad import AAD
+from keystead.crypto.types import Algorithm, KeyType
 from keystead.errors import UsageError
 from keystead.keys.named.ring import LoadedKey
+from keystead.keys.named.rules import PAIRS
 
 
 def chosen_algorithm(key: LoadedKey, asked: str | None, table: Mapping[KeyType, tuple[Algorithm, ...]]) -> Algorithm:
@@ -22,11 +24,23 @@ def chosen_algorithm(key: LoadedKey, asked: str | None, table: Mapping[KeyType, 
     return Algorithm(asked)
 
 
+def require_fixed(key: LoadedKey, algorithm: str | None) -> None:
+    """Nothing, where no algorithm was asked of a type that has one only. Raises UsageError."""
+    if algorithm is not None:
+        raise UsageError(f"the type of key {key.head.name} fixes how it encrypts", hint="leave algorithm out")
+
+
+def require_no_context(context: AAD) -> None:
+    """Nothing, where nothing is to be bound. Raises UsageError."""
+    if context is not None:
+        raise UsageError("an RSA ciphertext binds no context", hint="leave context out, or use a symmetric key")
+
+
 def pair_type(kind: str) -> KeyType:
     """The type of a key pair. Raises UsageError."""
-    if kind not in SIGNING and kind not in ENCRYPTION and not str(kind).startswith(("ecdh-", "ml-kem-")):
-        raise UsageError("not a type of key pair", hint="for example ed25519, ecdsa-p256, rsa-3072 or ml-kem-768")
-    return KeyType(kind)
+    if isinstance(kind, str) and kind in PAIRS:
+        return KeyType(kind)
+    raise UsageError("not a type of key pair", hint=f"use one of {', '.join(sorted(PAIRS))}")
 
 
 def require_bytes(data: object) -> None:

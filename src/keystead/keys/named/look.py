@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from keystead.crypto.types import KeyType
-from keystead.errors import IntegrityError, KeyNotFound, UsageError
+from keystead.errors import DecryptionError, IntegrityError, KeyNotFound, UsageError
 from keystead.gate import Gate, Session
 from keystead.keys.lifecycle import KeyState
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionInfo, KeyVersionRow
@@ -39,6 +39,15 @@ class NamedKeyReader:
         found = found_or_none(self.rows(), self.binder(), name)
         return None if found is None or found.name != name else found.facts()
 
+    def owner(self, session: Session, name: str) -> KeyInfo:
+        """The key of a ciphertext's reference; who may not see it is told what a ciphertext of no key is told."""
+        try:
+            return self.read(session, name)
+        except KeyNotFound as error:
+            if not error.refused:
+                raise
+        raise DecryptionError
+
     def versions(self, session: Session, name: str) -> list[KeyVersionInfo]:
         """The versions of a key, oldest first."""
         return self._look(
@@ -57,7 +66,7 @@ class NamedKeyReader:
             return shown(rows, head)
 
     def _version(self, head: KeyHead, row: KeyVersionRow) -> KeyVersionInfo:
-        state = head.state
+        state: str = head.state_now
         if row.material is None:
             state = KeyState.DESTROYED.value
         elif state == KeyState.ACTIVE and row.version != head.primary:
@@ -98,7 +107,7 @@ def key_info(head: KeyHead, aliases: tuple[str, ...]) -> KeyInfo:
         id=head.key_id,
         type=head.type,
         usage=head.usage,
-        state=head.state,
+        state=head.state_now,
         origin=head.origin,
         version=head.primary,
         min_encrypt=head.min_encrypt,

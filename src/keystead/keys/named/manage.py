@@ -14,7 +14,16 @@ from keystead.crypto.compact import REFERENCE_LENGTH, SALT_LENGTH
 from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.purpose import Purpose
 from keystead.crypto.types import KeyType
-from keystead.errors import AlreadyExists, IntegrityError, KeyNotFound, KeyStateError, UsageError
+from keystead.errors import (
+    AlreadyExists,
+    CallerError,
+    DataError,
+    IntegrityError,
+    KeyNotFound,
+    KeyStateError,
+    KeysteadError,
+    UsageError,
+)
 from keystead.gate import Change, Gate, Session
 from keystead.keys.lifecycle import KeyState, require_transition
 from keystead.keys.named.form import NewKey, Settings, check_new, configured, key_type
@@ -53,6 +62,13 @@ class NamedKeyManager:
         Raises:
             UsageError: a type, usage or combination that is none. AlreadyExists: a key or an alias has this name.
         """
+        try:
+            return self._create(session, name, new, material)
+        finally:
+            if material is not None:
+                zero(material)
+
+    def _create(self, session: Session, name: str, new: NewKey, material: bytearray | None) -> KeyInfo:
         check_key_name(name)
         kind = key_type(new.type)
         usage = check_usage(kind, new.usage)
@@ -155,13 +171,20 @@ class NamedKeyManager:
         return self._after(now)
 
     def rotate(self, session: Session, name: str, material: bytearray | None = None, *, due: bool = False) -> KeyInfo:
-        """A new primary version, of fresh or of imported material; earlier ones only open and verify.
+        """A new primary version, of fresh or of imported material, which is zeroed; earlier ones only open and verify.
 
         With `due`, nothing happens where somebody else was first.
 
         Raises:
             KeyNotFound, KeyStateError; UsageError: imported keys are rotated by importing, and others not.
         """
+        try:
+            return self._rotate(session, name, material, due=due)
+        finally:
+            if material is not None:
+                zero(material)
+
+    def _rotate(self, session: Session, name: str, material: bytearray | None, *, due: bool) -> KeyInfo:
         with self.changing(session, name, "key:rotate", "key_rotated") as now:
             head, at = now.head, self.clock.now_ms()
             if due and (head.rotation_ms is None or head.rotated_ms + head.rotation_ms > at):
@@ -175,8 +198,10 @@ class NamedKeyManager:
                 kind = KeyType(head.type)
                 made = generate(kind) if material is None else normal_material(kind, material)
                 number = head.latest + 1
-                now.rows.add_version(head.key_id, self._version(head, number, made))
-                zero(made)
+                try:
+                    now.rows.add_version(head.key_id, self._version(head, number, made))
+                finally:
+                    zero(made)
                 now.head = head._replace(latest=number, primary=number, rotated_ms=at)
                 now.change.detail.update(version=number, reason="schedule" if due else "by hand")
         return self._after(now)
@@ -210,7 +235,7 @@ class NamedKeyManager:
 
     def schedule_destruction(self, session: Session, name: str, days: int) -> KeyInfo:
         """Suspend a key, and destroy it when the waiting period of 7 to 30 days is over."""
-        if isinstance(days, bool) or days not in WAITING_DAYS:
+        if isinstance(days, bool) or not isinstance(days, int) or days not in WAITING_DAYS:
             raise UsageError("the waiting period is 7 to 30 days")
         with self.changing(session, name, "key:schedule-destruction", "key_destruction_scheduled") as now:
             require_there(now.head)
@@ -222,7 +247,7 @@ class NamedKeyManager:
         return self._after(now)
 
     def cancel_destruction(self, session: Session, name: str) -> KeyInfo:
-        """Call a scheduled destruction off; the key stays suspended until it is resumed."""
+        """Call a scheduled destruction off; a key that was active stays suspended until it is resumed."""
         with self.changing(session, name, "key:cancel-destruction", "key_destruction_cancelled") as now:
             require_there(now.head)
             if now.head.destroy_ms is None:
@@ -277,11 +302,13 @@ class NamedKeyManager:
                 require_same(alias, held, loser)
             if held is not None and (held.type, held.usage) != (now.head.type, now.head.usage):
                 raise UsageError(f"alias {alias} stands for a key of another type or usage", hint="remove it first")
-            if former is None and len(now.rows.aliases(now.head.key_id)) >= MAX_ALIASES:
+            if (held is None or held.key_id != now.head.key_id) and len(
+                now.rows.aliases(now.head.key_id)
+            ) >= MAX_ALIASES:
                 raise UsageError(f"a key has at most {MAX_ALIASES} aliases")
             mac = self.binder().alias_mac(alias, now.head.key_id)
             now.rows.put_alias(AliasRow(alias, now.head.key_id, mac))
-            now.change.detail["alias"] = alias
+            now.change.detail.update(alias=alias, alias_digest=mac[:16].hex())
         return self._after(now)
 
     def _admit_alias(self, session: Session, alias: str) -> str:
@@ -305,20 +332,26 @@ class NamedKeyManager:
             if now.rows.alias(alias) is None:
                 raise KeyNotFound(f"{alias} is a key, and no alias")
             now.rows.remove_alias(alias)
-            now.change.detail["alias"] = alias
+            now.change.detail.update(alias=alias, alias_digest="")
         return self._after(now)
 
     # By itself
 
     def maintain(self, session: Session) -> None:
-        """Rotate and destroy what is due."""
+        """Rotate and destroy what is due. A key that fails keeps no other waiting; the first error is raised then."""
         now = self.clock.now_ms()
+        first: KeysteadError | None = None
         for head in self.read_rows().due(now):
-            self.binder().check(head)
-            if head.destroy_ms is not None and head.destroy_ms <= now:
-                self.destroy(session, head.name, due=True)
-            else:
-                self.rotate(session, head.name, due=True)
+            try:
+                self.binder().check(head)
+                if head.destroy_ms is not None and head.destroy_ms <= now:
+                    self.destroy(session, head.name, due=True)
+                else:
+                    self.rotate(session, head.name, due=True)
+            except (CallerError, DataError) as error:
+                first = error if first is None else first
+        if first is not None:
+            raise first
 
 
 @dataclass(slots=True, eq=False, repr=False)

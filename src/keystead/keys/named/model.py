@@ -10,6 +10,7 @@ from typing import NamedTuple
 from keystead.crypto.aad import bind, join_fields
 from keystead.crypto.mac import MacKey, same
 from keystead.errors import IntegrityError
+from keystead.keys.lifecycle import KeyState
 
 
 class KeyHead(NamedTuple):
@@ -47,6 +48,12 @@ class KeyHead(NamedTuple):
         """What the record of a change says of the head that it left: the first half of its MAC, in hex."""
         return self.mac[:16].hex()
 
+    @property
+    def state_now(self) -> str:
+        """Its state, which is suspended while its destruction is scheduled, also where it had been deactivated."""
+        waiting = self.destroy_ms is not None and self.state == KeyState.DEACTIVATED
+        return KeyState.SUSPENDED.value if waiting else self.state
+
     def facts(self) -> Mapping[str, str]:
         """Its tags."""
         return {} if self.tags == "{}" else json.loads(self.tags)
@@ -56,7 +63,7 @@ class KeyVersionRow(NamedTuple):
     """One numbered version. It never changes, except that its material is destroyed, or encrypted under another key.
 
     `reference` stands in the header of what it encrypts, `salt` derives where one must always derive the same;
-    `public` is the public key (SPKI DER, or raw for a KEM), None for symmetric types; `material` is encrypted under the
+    `public` is the public key (SPKI DER), None for symmetric types; `material` is encrypted under the
     data key of `key_reference`.
     """
 
@@ -85,7 +92,8 @@ class KeyVersionInfo:
 class KeyInfo:
     """A named key without its material. Times are ms since the epoch, `rotation_ms` is a length.
 
-    `state` is a key state; a key whose destruction is scheduled is suspended, and `destroy_ms` tells when it is due.
+    `state` is a key state; a key whose destruction is scheduled is suspended (or compromised), and `destroy_ms` tells
+    when it is due.
     """
 
     name: str

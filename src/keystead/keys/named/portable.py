@@ -20,7 +20,7 @@ from keystead.crypto.kdf import RFC_9106_LOW_MEMORY, Argon2Parameters, derive_fr
 from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.purpose import Purpose
 from keystead.errors import AlreadyExists, BackupError, DecryptionError, KeyStateError, KeysteadError, UsageError
-from keystead.gate import Session
+from keystead.gate import Reading, Session
 from keystead.keys.named.form import NewKey
 from keystead.keys.named.look import key_info
 from keystead.keys.named.manage import NamedKeyManager, require_there
@@ -64,9 +64,7 @@ class KeyPorter:
             KeyNotFound; KeyStateError: the key was not made so, or its state does not permit it.
         """
         key = self._known(session, name, "key:export")
-        resource = f"key/{key.head.name}"
-        read = self.manager.gate.read
-        with read(session, "key:export", resource, "key_exported", {"tags": key.head.facts()}, asked=name) as detail:
+        with self._reading(session, "key:export", "key_exported", name, key) as detail:
             key = self.ring.find_again(name, key)
             self._require_portable(key)
             require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
@@ -81,9 +79,7 @@ class KeyPorter:
         """One key with all its versions, encrypted under a passphrase; errors as for `export`."""
         self.strong(passphrase)
         key = self._known(session, name, "key:backup")
-        resource = f"key/{key.head.name}"
-        read = self.manager.gate.read
-        with read(session, "key:backup", resource, "key_backed_up", {"tags": key.head.facts()}, asked=name) as detail:
+        with self._reading(session, "key:backup", "key_backed_up", name, key) as detail:
             key = self.ring.find_again(name, key)
             self._require_portable(key)
             require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
@@ -150,6 +146,10 @@ class KeyPorter:
             self.manager.gate.admit(session, action, f"key/{name}")
             self.manager.gate.failed(session, f"key/{name}", "key_refused", error)
             raise
+
+    def _reading(self, session: Session, action: str, event: str, name: str, key: LoadedKey) -> Reading:
+        resource, facts = f"key/{key.head.name}", {"tags": key.head.facts()}
+        return self.manager.gate.read(session, action, resource, event, facts, asked=name)
 
     @staticmethod
     def _require_portable(key: LoadedKey) -> None:

@@ -22,6 +22,7 @@ from keystead.gate import missing
 from keystead.keys.lifecycle import KeyState
 from keystead.keys.limits import SALT_MESSAGE_LIMIT
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyVersionRow
+from keystead.keys.named.names import check_key_version
 from keystead.keys.named.ports import NamedKeyRows
 from keystead.keys.named.rules import Usage
 from keystead.keys.ring import KeyRing
@@ -66,7 +67,7 @@ class LoadedKey:
     @property
     def state(self) -> KeyState:
         """Its state."""
-        return KeyState(self.head.state)
+        return KeyState(self.head.state_now)
 
     def protecting(self, number: int | None) -> LoadedVersion:
         """The version that protects: the primary one, or one that was asked for.
@@ -91,6 +92,7 @@ class LoadedKey:
         ]
 
     def _version(self, number: int, least: int, what: str) -> LoadedVersion:
+        check_key_version(number)
         found = self.versions.get(number)
         if found is None:
             raise KeyNotFound(f"key {self.head.name} has no version {number}", hint="keystead key show lists them")
@@ -100,7 +102,7 @@ class LoadedKey:
                 hint=f"use version {least} or newer, or lower {what}",
             )
         if found.row.material is None:
-            raise KeyStateError(f"version {number} of key {self.head.name} was destroyed")
+            raise _gone(self.head, found.row)
         return found
 
 
@@ -182,14 +184,11 @@ class NamedKeyRing:
         """
         row = version.row
         if row.material is None:
-            raise KeyStateError(f"version {row.version} of key {key.head.name} was destroyed")
+            raise _gone(key.head, row)
         try:
             return self._ring.open_material(row.material, self._binder().version_aad(key.head, row), Purpose.NAMED_KEY)
         except DecryptionError:
-            raise IntegrityError(
-                f"version {row.version} of key {key.head.name} is not what keystead wrote",
-                hint="`keystead audit verify` says what was recorded; restore a backup elsewhere and compare",
-            ) from None
+            raise _edited(key.head, row) from None
 
     def private(self, key: LoadedKey, version: LoadedVersion) -> PrivateKey:
         """The private key of a version."""
@@ -269,6 +268,20 @@ def require_same(name: str, head: KeyHead, authorized: str) -> None:
     """Nothing, where the key that is used is the one that the gate was asked about. Raises KeyNotFound."""
     if head.name != authorized:
         raise KeyNotFound(f"alias {name} stands for another key since a moment ago", hint="try again")
+
+
+def _gone(head: KeyHead, row: KeyVersionRow) -> KeyStateError | IntegrityError:
+    """What is told where there is no material: that it was destroyed, or that somebody took it away."""
+    if row.destroyed_ms is None:
+        return _edited(head, row)
+    return KeyStateError(f"version {row.version} of key {head.name} was destroyed")
+
+
+def _edited(head: KeyHead, row: KeyVersionRow) -> IntegrityError:
+    return IntegrityError(
+        f"version {row.version} of key {head.name} is not what keystead wrote",
+        hint="`keystead audit verify` says what was recorded; restore a backup elsewhere and compare",
+    )
 
 
 def checked(rows: NamedKeyRows, binder: KeyBinder, name: str) -> KeyHead:

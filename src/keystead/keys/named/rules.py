@@ -62,6 +62,7 @@ OPERATIONS: Final[Mapping[Usage, frozenset[Operation]]] = MappingProxyType(
 SYMMETRIC: Final = frozenset({KeyType.AES_256_GCM, KeyType.AES_256_GCM_SIV, KeyType.CHACHA20_POLY1305})
 HMAC: Final = frozenset({KeyType.HMAC_SHA_256, KeyType.HMAC_SHA_384, KeyType.HMAC_SHA_512})
 RSA: Final = frozenset({KeyType.RSA_2048, KeyType.RSA_3072, KeyType.RSA_4096})
+PAIRS: Final = frozenset(KeyType) - SYMMETRIC - HMAC
 WRAPPING_TYPE: Final = KeyType.RSA_4096
 """What imports are wrapped under: nothing smaller."""
 _ECDH: Final = frozenset({KeyType.ECDH_P256, KeyType.ECDH_P384, KeyType.ECDH_P521})
@@ -91,13 +92,14 @@ USES: Final[Mapping[Operation, Use]] = MappingProxyType(
         _O.SIGN: Use.PROTECT,
         _O.MAC: Use.PROTECT,
         _O.ENCAPSULATE: Use.PROTECT,
-        _O.DERIVE: Use.PROTECT,
-        _O.AGREE: Use.PROTECT,
         _O.DECRYPT: Use.PROCESS,
         _O.REENCRYPT: Use.PROCESS,
         _O.VERIFY: Use.PROCESS,
         _O.VERIFY_MAC: Use.PROCESS,
         _O.DECAPSULATE: Use.PROCESS,
+        # Both give what others' data is opened with: a deactivated key that refused them would lose it for good.
+        _O.DERIVE: Use.PROCESS,
+        _O.AGREE: Use.PROCESS,
         _O.UNWRAP_IMPORT: Use.PROCESS,
         _O.PUBLIC_KEY: Use.PROCESS,
         _O.EXPORT: Use.PROCESS,

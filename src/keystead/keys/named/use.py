@@ -23,7 +23,13 @@ from keystead.crypto.material import random_bytes, zero
 from keystead.crypto.types import ENCRYPTION, SIGNING, Algorithm, KeyType
 from keystead.errors import DecryptionError, Denied, EnvelopeError, KeysteadError, UsageError
 from keystead.gate import Gate, Session
-from keystead.keys.named.arguments import chosen_algorithm, pair_type, require_bytes
+from keystead.keys.named.arguments import (
+    chosen_algorithm,
+    pair_type,
+    require_bytes,
+    require_fixed,
+    require_no_context,
+)
 from keystead.keys.named.facts import asked_facts
 from keystead.keys.named.hot import Checking, Making, Sealing, Signing, Tables, Verifying, starts
 from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
@@ -148,12 +154,10 @@ class NamedKeyUse:
         chosen = key.protecting(version)
         number = chosen.row.version
         if key.kind in SYMMETRIC:
-            if algorithm is not None:
-                raise UsageError(f"the type of key {key.head.name} fixes how it encrypts", hint="leave algorithm out")
+            require_fixed(key, algorithm)
             return self._ring.sealing(key, chosen, 1).seal(data, canonical_aad(context)), number
         how = chosen_algorithm(key, algorithm, ENCRYPTION)
-        if context is not None:
-            raise UsageError("an RSA ciphertext binds no context", hint="use a symmetric key")
+        require_no_context(context)
         return self._ring.public(key, chosen).encrypt(data, how), number
 
     def decrypt(
@@ -168,18 +172,22 @@ class NamedKeyUse:
         key = bound.key
         try:
             if key.kind in SYMMETRIC:
-                return self._open(name, bound, blob, context)
+                require_fixed(key, how[1])
+                return self._open(name, bound, blob, context, how[0])
+            require_no_context(context)
             return self._open_rsa(key, blob, how[0], chosen_algorithm(key, how[1], ENCRYPTION))
         except (DecryptionError, EnvelopeError) as error:
             self._gate.failed(self._session, f"key/{key.head.name}", "decryption_failed", error)
             raise
 
-    def _open(self, name: str, bound: _Bound, blob: bytes, context: AAD) -> bytes:
+    def _open(self, name: str, bound: _Bound, blob: bytes, context: AAD, wanted: int | None) -> bytes:
         key = bound.key
+        if wanted is not None:
+            key.processing(wanted)
         check_form(blob, key.kind)
         reference, prefix = blob[REFERENCE], blob[:PREFIX_LENGTH]
         for number, version in key.versions.items():
-            if version.row.reference == reference:
+            if version.row.reference == reference and wanted in (None, number):
                 opening = self._ring.opening(key, key.processing(number), prefix)
                 plaintext = opening.open(blob, canonical_aad(context))
                 self._ring.keep(version, opening)
@@ -198,11 +206,12 @@ class NamedKeyUse:
         raise DecryptionError
 
     def reencrypt(
-        self, name: str, blob: bytes, to: str | None, context: AAD, to_context: AAD, *, keep_context: bool
+        self, name: str, blob: bytes, to: str | None, contexts: tuple[AAD, AAD], algorithms: tuple[str | None, ...]
     ) -> bytes:
         """The same plaintext under the primary version of a key, which nobody sees meanwhile."""
-        plaintext = self._decrypt(name, self._begin(Operation.REENCRYPT, name, context), blob, context)
-        return self.encrypt(name if to is None else to, plaintext, context if keep_context else to_context)
+        bound = self._begin(Operation.REENCRYPT, name, contexts[0])
+        plaintext = self._decrypt(name, bound, blob, contexts[0], (None, algorithms[0]))
+        return self.encrypt(name if to is None else to, plaintext, contexts[1], None, algorithms[1])
 
     def owner(self, blob: bytes) -> tuple[str, int]:
         """The name and version of the key that a compact ciphertext says it is of.
@@ -228,8 +237,8 @@ class NamedKeyUse:
 
     def data_key(self, name: str, length: int, context: AAD, *, with_plaintext: bool) -> GeneratedKey:
         """A fresh random key for a caller, and the same encrypted under the named key."""
-        if isinstance(length, bool) or not isinstance(length, int) or not 16 <= length <= 1024:
-            raise UsageError("a data key has 16 to 1,024 bytes")
+        if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= MAX_RANDOM:
+            raise UsageError(f"a data key has 1 to {MAX_RANDOM:,} bytes")
         key = self._begin(Operation.DATA_KEY, name, context).key
         material = random_bytes(length)
         blob, _ = self._encrypt(key, material, context, None, None)
@@ -254,7 +263,9 @@ class NamedKeyUse:
         if not bound:
             raise UsageError("deriving needs a context", hint='for example context={"user": "ada"}')
         key = self._begin(Operation.DERIVE, name, context).key
-        material = self._ring.material(key, key.protecting(version))
+        # Not `protecting`: what was encrypted under derived bytes is opened by deriving them again.
+        chosen = key.processing(key.head.primary if version is None else version)
+        material = self._ring.material(key, chosen)
         try:
             return derive_context_key(material, bound, length)
         finally:
@@ -328,7 +339,8 @@ class NamedKeyUse:
         """The ECDH shared secret with a peer's public key (SPKI DER): the raw X coordinate."""
         require_bytes(peer)
         key = self._begin(Operation.AGREE, name, None).key
-        return self._ring.private(key, key.protecting(version)).agree(peer)
+        chosen = key.processing(key.head.primary if version is None else version)
+        return self._ring.private(key, chosen).agree(peer)
 
     def encapsulate(self, name: str, version: int | None) -> SharedSecret:
         """A fresh shared secret for whoever holds the private key."""
@@ -359,7 +371,7 @@ class NamedKeyUse:
     def digest(self, algorithm: str, data: bytes) -> bytes:
         """A hash for a caller."""
         require_bytes(data)
-        if algorithm not in set(DigestAlgorithm):
+        if algorithm not in tuple(DigestAlgorithm):
             raise UsageError("not a hash", hint=f"use one of {', '.join(DigestAlgorithm)}")
         self._count("digest:compute", "digest/*", "digest_computed")
         return digest(DigestAlgorithm(algorithm), data)

@@ -31,7 +31,9 @@ class Passphrase:
 
     def __init__(self, text: str, *, source: str = "") -> None:
         problem = ""
-        if not text:
+        if not isinstance(text, str):
+            problem = "it is no text"
+        elif not text:
             problem = "it is empty"
         elif len(text) > MAX_CHARACTERS:
             problem = f"it has more than {MAX_CHARACTERS} characters"

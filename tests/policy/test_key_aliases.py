@@ -1,0 +1,40 @@
+"""Whoever may name keys of their own does not take over the names of others' keys."""
+
+from __future__ import annotations
+
+import pytest
+from tests.policy.conftest import Act, allow, document
+from tests.services.conftest import recorded
+
+from keystead.errors import KeyNotFound
+from keystead.services.connection import Connection
+
+
+def test_an_alias_is_moved_by_who_may_name_the_key_that_loses_it_too(store: Connection, act: Act) -> None:
+    keys = store.kms.keys
+    keys.create("shop/orders")
+    keys.create("mine/key")
+    keys.set_alias("shop/current", "shop/orders")
+    for name, resources in (("mine", ["key/mine/*"]), ("names", ["key/mine/*", "key/shop/current"])):
+        store.kms.policies.write(name, document(allow(*resources)), expected_version=0)
+    events = recorded(store.kms)
+    for policy in ("mine", "names"):
+        with pytest.raises(KeyNotFound, match="no key 'shop/current'") as caught:
+            act(policy).kms.keys.set_alias("shop/current", "mine/key")
+        assert caught.value.refused
+    # The first may not name it so, the second not take it away from the key that has it.
+    for refused in ("key/shop/current", "key/shop/orders"):
+        assert events.count(("access_denied", refused, "denied")) == 1
+    assert keys.read("shop/current").name == "shop/orders"
+
+
+def test_a_new_alias_takes_the_right_to_its_own_name(store: Connection, act: Act) -> None:
+    store.kms.keys.create("mine/key")
+    store.kms.policies.write("mine", document(allow("key/mine/*")), expected_version=0)
+    keys = act("mine").kms.keys
+    with pytest.raises(KeyNotFound) as caught:
+        keys.set_alias("shop/orders-2027", "mine/key")
+    assert caught.value.refused
+    assert keys.set_alias("mine/other", "mine/key").aliases == ("mine/other",)
+    assert keys.set_alias("mine/other", "mine/key").aliases == ("mine/other",)
+    assert keys.remove_alias("mine/other").aliases == ()
