@@ -71,7 +71,7 @@ def test_a_store_of_an_earlier_schema_gets_its_tables(path: Path, opened: Open) 
 
     opened().close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for table in ("access_tokens", "users", "login_failures", "roles", "secret_ids", "auth_methods"):
+        for table in ("access_tokens", "users", "login_failures", "roles", "secret_ids", "auth_methods", "key_grants"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DELETE FROM migrations WHERE number >= 6")
         connection.execute("PRAGMA user_version = 3")

@@ -56,6 +56,7 @@ VERBS = {
         "wrap",
     ],
     "policy": ["write", "read", "list", "remove", "test", "explain", "who-can"],
+    "grant": ["create", "list", "show", "revoke", "retire"],
     "token": ["create", "lookup", "renew", "revoke", "list"],
     "user": ["create", "passwd", "list", "remove"],
     "role": ["create", "secret-id", "secret-ids", "list", "remove"],

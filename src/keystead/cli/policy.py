@@ -166,7 +166,7 @@ def test(context: Context, /, policy_: str, action: str, what: str, is_file: boo
 @global_options
 @pass_context
 def explain(context: Context, /, who: str, action: str, what: str, **given: Any) -> None:
-    """Say why WHO may do an action on WHAT, or not. WHO is the names of policies, as in app,auditor."""
+    """Say why WHO may do an action on WHAT, or not. WHO is policies and a principal, as in app,user:ada."""
     with context.kms() as kms:
         names = who if who.startswith("ses_") else who.split(",")
         found = kms.policies.explain(names, action, what, _supposed(given))
@@ -179,7 +179,7 @@ def explain(context: Context, /, who: str, action: str, what: str, **given: Any)
 @global_options
 @pass_context
 def who_can(context: Context, action: str, what: str) -> None:
-    """List every statement that speaks about an action on WHAT. The local owner may do all beside."""
+    """List every statement and grant about an action on WHAT. The local owner may do all beside."""
     with context.kms() as kms:
         found = kms.policies.who_can(action, what)
     if context.json:
@@ -187,8 +187,13 @@ def who_can(context: Context, action: str, what: str) -> None:
         return
     output.table(
         ("POLICY", "STATEMENT", "EFFECT", "CONDITIONS"),
-        [(one.policy, one.statement, one.effect, ", ".join(one.conditions) or "-") for one in found.grants],
+        [(one.policy, one.statement, one.effect, ", ".join(one.conditions) or "-") for one in found.statements],
     )
+    if found.grants:
+        output.table(
+            ("GRANT", "GRANTEE", "CONDITIONS"),
+            [(one.grant, one.grantee, ", ".join(one.conditions) or "-") for one in found.grants],
+        )
 
 
 def _tell(context: Context, found: Explanation) -> None:
@@ -200,3 +205,8 @@ def _tell(context: Context, found: Explanation) -> None:
         ("POLICY", "STATEMENT", "EFFECT", "APPLIES", "WHY"),
         [(one.policy, one.statement, one.effect, "yes" if one.applies else "no", one.why) for one in found.statements],
     )
+    if found.grants:
+        output.table(
+            ("GRANT", "APPLIES", "WHY"),
+            [(one.grant, "yes" if one.applies else "no", one.why) for one in found.grants],
+        )

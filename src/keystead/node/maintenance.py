@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from keystead.keys.lifecycle import KeyState
+from keystead.node.grants import sweep_grants
 from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
 from keystead.storage.ended import KEPT_ENDED_MS, anything_ended
 from keystead.storage.named_keys import SqliteNamedKeys
@@ -24,6 +25,7 @@ def maintain(node: Node) -> None:
         node.named.manager.maintain(node.system)
     if anything_ended(node.store.read(), node.clock.now_ms() - KEPT_ENDED_MS):
         node.identities.sweep(node.system)
+        sweep_grants(node, node.system)
     records = node.ring.stored()
     for record in records:
         if record.state is KeyState.ACTIVE:

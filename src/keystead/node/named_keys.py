@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keystead.access.session import Session
+from keystead.gate import Change
+from keystead.keys.named.grants import end_all
 from keystead.keys.named.look import NamedKeyReader
 from keystead.keys.named.manage import NamedKeyManager
 from keystead.keys.named.model import KeyBinder
@@ -12,6 +14,7 @@ from keystead.keys.named.portable import KeyPorter
 from keystead.keys.named.ring import NamedKeyRing
 from keystead.keys.named.use import NamedKeyUse
 from keystead.seal.providers.passphrase import Passphrase, require_strength
+from keystead.storage.grants import SqliteGrants
 from keystead.storage.named_keys import SqliteNamedKeys
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ class NamedKeys:
             node.clock,
             node.keys_changed,
             node.scrub,
+            _end_grants,
         )
         self.porter = KeyPorter(self.manager, self.ring, lambda text: require_strength(Passphrase(text)))
 
@@ -49,3 +53,8 @@ class NamedKeys:
         use = NamedKeyUse(self.ring, node.gate, node.counts, session, node.clock)
         node.on_change(session, use.end_period)
         return use
+
+
+def _end_grants(change: Change[Any], key_id: str) -> int:
+    rows = SqliteGrants(change.transaction)
+    return end_all(rows, change, rows.of_key(key_id))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keystead.access.asked import Asked
 from keystead.access.engine import PolicyEngine
 from keystead.errors import PolicyNotFound, SessionNotFound, UsageError, VersionConflict
 from keystead.gate import Gate
+from keystead.node.grants import AuthenticGrants
 from keystead.node.recorder import new_operation_id
 from keystead.secrets.read import check_limit
 from keystead.storage.policies import SqlitePolicies
 
 if TYPE_CHECKING:
-    from keystead.access.explain import Access, Explanation
+    from keystead.access.compile import Verdict
+    from keystead.access.explain import Access, ConsideredGrant, Explanation, Granted
     from keystead.access.ports import PolicyRow
     from keystead.access.session import Authentication, Session
     from keystead.access.stored import PolicyBinder, PolicyInfo
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 
 def policy_engine(node: Node) -> PolicyEngine:
     """The engine of a node; it is told of each change in the store."""
-    engine = PolicyEngine(lambda: SqlitePolicies(node.store.read()), lambda: _binder(node), node.clock)
+    grants = AuthenticGrants(node)
+    engine = PolicyEngine(lambda: SqlitePolicies(node.store.read()), lambda: _binder(node), node.clock, lambda: grants)
     node.on_change(node.system, engine.forget)
     return engine
 
@@ -40,12 +44,14 @@ def _binder(node: Node) -> PolicyBinder:
 
 
 class Supposed(NamedTuple):
-    """Whom a trial is about: the policies, and how a session would be proved that has them. `now_ms` None: now."""
+    """Whom a trial is about: how a session would be proved, and its principal ("": one without grants). `now_ms` None:
+    now."""
 
     authentication: Authentication
     tags: Mapping[str, str] | None
     context: Mapping[str, str] | None
     now_ms: int | None
+    principal: str = ""
 
 
 class PolicyManager:
@@ -168,11 +174,15 @@ class PolicyManager:
             for name in who:
                 if name not in rows:
                     raise _missing(name)
-            policies = self._node.policies.compiled(who)
-            return explain.explain(policies, action, resource, self._asked(supposed))
+            policies, asked = self._node.policies.compiled(who), self._asked(supposed)
+            verdict = policies.decide(action, resource, asked)
+            looked, verdict = self._by_grants(verdict, action, resource, supposed)
+            told = explain.explained(verdict.decision, policies.policies, action, resource, asked)
+            return replace(told, grants=looked)
 
     def _explain_session(self, id_: str, action: str, resource: str, supposed: Supposed) -> Explanation:
         from keystead.access import explain  # noqa: PLC0415 - a rare call
+        from keystead.access.compile import Verdict  # noqa: PLC0415 - as above
 
         node = self._node
         found = node.sessions.get(id_)
@@ -184,10 +194,26 @@ class PolicyManager:
         decision = node.policies.decide(found, action, resource, _facts(supposed))
         policies = () if decision.reason_class == "owner" else node.policies.compiled(found.authentication.policies)
         statements = policies.policies if policies else ()
-        return explain.explained(decision, statements, action, resource, self._asked(known))
+        told = explain.explained(decision, statements, action, resource, self._asked(known))
+        asked = supposed._replace(principal=str(found.principal), now_ms=None)
+        return replace(told, grants=self._by_grants(Verdict(decision, volatile=False), action, resource, asked)[0])
+
+    def _by_grants(
+        self, verdict: Verdict, action: str, resource: str, supposed: Supposed
+    ) -> tuple[tuple[ConsideredGrant, ...], Verdict]:
+        """The grants that are looked at where no statement decided, and what they make of the verdict."""
+        from keystead.access import explain, grants  # noqa: PLC0415 - a rare call
+
+        undecided = verdict.decision.reason_class in {"granted", *grants.UNDECIDED}
+        if not (undecided and supposed.principal and resource.startswith("key/")):
+            return (), verdict
+        now = self._node.clock.now_ms() if supposed.now_ms is None else supposed.now_ms
+        wanted = grants.Wanted(supposed.principal, action, _facts(supposed), now)
+        found = AuthenticGrants(self._node).of(resource.removeprefix("key/"), supposed.principal)
+        return explain.considered(found, wanted), grants.decided(verdict, grants.kept_first(found), wanted)
 
     def who_can(self, session: Session, action: str, resource: str) -> Access:
-        """Every statement of every policy that speaks about this, and the sessions of this process that may do it now.
+        """Every statement that speaks about this, the grants that allow it, and the sessions here that may do it now.
 
         Raises:
             UsageError; IntegrityError where a policy is not what keystead wrote.
@@ -198,14 +224,22 @@ class PolicyManager:
         node = self._node
         with self._trying(session, "*", action, resource):
             rows, binder, start = SqlitePolicies(node.store.read()), _binder(node), ""
-            grants: list[Any] = []
+            spoken: list[Any] = []
             while page := rows.page(1000, start):
                 start = page[-1].name
-                grants += explain.grants((loaded(binder.check(row), binder) for row in page), action, resource)
+                spoken += explain.speaking((loaded(binder.check(row), binder) for row in page), action, resource)
             able = [
                 one.id for one in list(node.sessions.values()) if not one.ended and self._may(one, action, resource)
             ]
-            return explain.Access(action, resource, tuple(grants), tuple(able))
+            return explain.Access(action, resource, tuple(spoken), tuple(able), self._granting(action, resource))
+
+    def _granting(self, action: str, resource: str) -> tuple[Granted, ...]:
+        from keystead.access import explain  # noqa: PLC0415 - a rare call
+
+        if not resource.startswith("key/"):
+            return ()
+        found = AuthenticGrants(self._node).of(resource.removeprefix("key/"), None)
+        return explain.granting(found, action, self._node.clock.now_ms())
 
     def _may(self, session: Session, action: str, resource: str) -> bool:
         return self._node.gate.may(session, action, resource)

@@ -107,16 +107,18 @@ class PolicyOperations:
     ) -> Explanation:
         """Why somebody may do something or not: a session of this process by its id, or who has these policies.
 
-        For a session, method, source and second factor are its own.
+        For a session, method, source and second factor are its own. A principal, such as `user:ada`, alone or among the
+        names of policies, stands for whoever has its grants.
 
         Raises:
             SessionNotFound, PolicyNotFound, UsageError.
         """
-        supposed = self._supposed(circumstances)
-        return self._manager().explain(self._face._session, _who(who), action, resource, supposed)
+        names, principal = _who(who)
+        supposed = self._supposed(circumstances)._replace(principal=principal)
+        return self._manager().explain(self._face._session, names, action, resource, supposed)
 
     def who_can(self, action: str, resource: str) -> Access:
-        """Every statement that speaks about an action on a resource, and the sessions of this process that may do it.
+        """Every statement and grant about an action on a resource, and the sessions of this process that may do it.
 
         Raises:
             UsageError; IntegrityError where a policy is not what keystead wrote.
@@ -141,15 +143,24 @@ class PolicyOperations:
         return Supposed(authentication, _pairs(given.tags, "tags"), _pairs(given.context, "context"), at)
 
 
-def _who(given: str | Iterable[str]) -> str | tuple[str, ...]:
+def _who(given: str | Iterable[str]) -> tuple[str | tuple[str, ...], str]:
+    """The id of a session, or names of policies; and a principal, "" where none was given."""
     from keystead.access.session import check_session_id  # noqa: PLC0415 - a rare call
     from keystead.access.stored import check_policy_name  # noqa: PLC0415 - as above
+    from keystead.access.words import check_principal  # noqa: PLC0415 - as above
 
     if isinstance(given, str):
-        return check_session_id(given)
+        if ":" not in given:
+            return check_session_id(given), ""
+        given = (given,)
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise UsageError("who is the id of a session, or a list of names of policies")
-    return tuple(dict.fromkeys(check_policy_name(name) for name in given))
+    listed = list(given)
+    principals = [check_principal(one) for one in listed if isinstance(one, str) and ":" in one]
+    if len(principals) > 1:
+        raise UsageError("who has one principal at most")
+    names = (check_policy_name(one) for one in listed if one not in principals)
+    return tuple(dict.fromkeys(names)), "".join(principals)
 
 
 def _pairs(given: Mapping[str, str] | None, what: str) -> Mapping[str, str] | None:
