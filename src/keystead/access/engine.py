@@ -29,6 +29,7 @@ MAX_SETS: Final = 256
 MAX_POLICIES: Final = 10_000
 _MANY: Final = 500
 _KEY: Final = "key/"
+_LISTING: Final = "key:list"
 _ANY: Final = ""
 """Under which it is kept whether a session's principal has any grant; no key has this name."""
 _OWNERS: Final = {
@@ -113,7 +114,8 @@ class PolicyEngine:
     ) -> Verdict:
         from keystead.access.grants import UNDECIDED, Wanted, decided  # noqa: PLC0415 - who may do all pays no import
 
-        if self._grants is None or verdict.decision.reason_class not in UNDECIDED:
+        # No grant lets anybody list keys, and a listing asks for each of them.
+        if self._grants is None or call[0] == _LISTING or verdict.decision.reason_class not in UNDECIDED:
             return verdict
         action, resource, facts, now_ms = call
         principal = str(session.principal)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from keystead.access.binding import IdentityBinder
@@ -166,7 +167,8 @@ class GrantManager:
         with self.gate.read(session, "key:list-grants", f"key/{target}", "grant_read", facts) as detail:
             detail["grant"] = grant_id
             head = checked(self.heads.read_rows(), self.heads.binder(), key)
-            return info_of(self._checked(_present(self.kept.read_rows().get(grant_id), head, grant_id)), head.name)
+            row = _present(self.kept.read_rows().get(grant_id), head, grant_id)
+            return info_of(_check(row, self.kept.binder()), head.name)
 
     def page(self, session: Session, which: Which, limit: int, after: str | None) -> tuple[list[GrantInfo], str | None]:
         """A page of the grants that the session may see, in the order of their ids, and the id to go on from.
@@ -186,27 +188,25 @@ class GrantManager:
         facts = {**facts, "grant": own}
         with self.gate.read(session, "key:list-grants", f"key/{target}", "grants_listed", facts) as detail:
             head = None if which.key is None else checked(self.heads.read_rows(), self.heads.binder(), which.key)
-            found = list(self._seen(session, which, head, limit + 1, after or ""))
+            found = list(islice(self._seen(session, which, head, limit + 1, after or ""), limit + 1))
             detail["count"] = min(len(found), limit)
         return found[:limit], found[limit - 1].id if len(found) > limit else None
 
     def _seen(
         self, session: Session, which: Which, head: KeyHead | None, count: int, after: str
     ) -> Iterator[GrantInfo]:
-        rows, heads, binder = self.kept.read_rows(), self.heads.read_rows(), self.heads.binder()
-        while count > 0:
-            page = rows.page(count, after, (head and head.key_id, which.grantee, which.retiring))
+        rows, heads = self.kept.read_rows(), self.heads.read_rows()
+        grant_binder, key_binder = self.kept.binder(), self.heads.binder()
+        while page := rows.page(count, after, (head and head.key_id, which.grantee, which.retiring)):
             for row in page:
                 after = row.grant_id
-                of_row = head or heads.by_id(self._checked(row).key_id)
+                _check(row, grant_binder)
+                of_row = head or heads.by_id(row.key_id)
                 if of_row is None:
                     continue
-                facts = {"tags": binder.check(of_row).facts(), "grant": row.facts()}
+                facts = {"tags": key_binder.check(of_row).facts(), "grant": row.facts()}
                 if self.gate.may(session, "key:list-grants", f"key/{of_row.name}", facts):
-                    count -= 1
-                    yield info_of(self._checked(row), of_row.name)
-            if not page:
-                return
+                    yield info_of(row, of_row.name)
 
     def revoke(self, session: Session, key: str, grant_id: str) -> None:
         """End a grant, also one that was edited. Raises KeyNotFound, GrantNotFound."""
@@ -264,9 +264,6 @@ class GrantManager:
         row = self.kept.read_rows().get(grant_id)
         return row if row is not None and self.kept.binder().is_authentic(row) else None
 
-    def _checked(self, row: GrantRecord) -> GrantRecord:
-        return self.kept.binder().check(row, f"grant {row.grant_id}")
-
 
 def end_all(rows: GrantRows, change: Change[Any], ended: Iterable[GrantRecord]) -> int:
     """Remove grants, with a record each, which tells that they are to stay away; how many there were."""
@@ -276,6 +273,10 @@ def end_all(rows: GrantRows, change: Change[Any], ended: Iterable[GrantRecord]) 
         change.also("grant_ended", f"grant/{row.grant_id}", key_id=row.key_id, grantee=row.grantee, head="")
         count += 1
     return count
+
+
+def _check(row: GrantRecord, binder: IdentityBinder) -> GrantRecord:
+    return binder.check(row, f"grant {row.grant_id}")
 
 
 def _note(change: Change[Any], record: GrantRecord, digest: str) -> None:
