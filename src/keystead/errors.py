@@ -13,7 +13,8 @@ Each leaf has a stable `code`. `str(error)` says what happened and to what; `why
     │   │   ├── SessionNotFound     KS1104
     │   │   ├── KeyNotFound         KS1105
     │   │   ├── PolicyNotFound      KS1106
-    │   │   └── IdentityNotFound    KS1107
+    │   │   ├── IdentityNotFound    KS1107
+    │   │   └── GrantNotFound       KS1108
     │   ├── Denied                  KS1201
     │   ├── SessionEnded            KS1202
     │   ├── AuthenticationFailed    KS1203
@@ -137,6 +138,12 @@ class IdentityNotFound(NotFound):
     code = "KS1107"
 
 
+class GrantNotFound(NotFound):
+    """The key has no grant with this id."""
+
+    code = "KS1108"
+
+
 class Denied(CallerError, PermissionError):
     """The session's principal may not do this."""
 
@@ -150,10 +157,7 @@ class SessionEnded(CallerError):
 
 
 class AuthenticationFailed(CallerError, PermissionError):
-    """Who asks did not prove to be who it says. The message does not tell which check failed.
-
-    `reason_class` does, in a word, for the log and never for who asks.
-    """
+    """Who asks did not prove to be who it says. Which check failed tells `reason_class`, in a word, and no message."""
 
     code = "KS1203"
 
@@ -183,10 +187,7 @@ class Conflict(CallerError):
 
 
 class VersionConflict(Conflict):
-    """`expected_version` is not the current version.
-
-    `current` is the version that is there (0: none), `expected` the one that was asked for.
-    """
+    """`expected_version` is not the `current` version (0: none); `expected` is the one that was asked for."""
 
     code = "KS1301"
 

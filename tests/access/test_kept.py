@@ -79,6 +79,7 @@ def test_a_store_of_an_earlier_schema_gets_its_tables(path: Path, opened: Open) 
             "secret_ids",
             "auth_methods",
             "request_keys",
+            "key_grants",
         ):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("DELETE FROM migrations WHERE number >= 6")

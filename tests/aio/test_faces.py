@@ -17,6 +17,7 @@ from keystead.services import (
     audit_operations,
     config_loader,
     connection,
+    grant_operations,
     identity_operations,
     key_operations,
     kms,
@@ -34,6 +35,7 @@ FACES: list[tuple[type, type]] = [
     (audit_operations.AuditOperations, aio.AuditOperations),
     (named_keys.NamedKeyOperations, aio_named_keys.NamedKeyOperations),
     (policy_operations.PolicyOperations, aio.PolicyOperations),
+    (grant_operations.GrantOperations, aio.GrantOperations),
     (identity_operations.TokenOperations, aio.TokenOperations),
     (identity_operations.IdentityOperations, aio.IdentityOperations),
 ]

@@ -48,8 +48,8 @@ NOT_DECISIVE = {
     "store.root_generation": "a number for a person; the root key's check value is what is compared",
     "store.keys_generation": "a hint to look again; who edits it delays news of a change, as deleting the file would",
 }
-# Each of their columns is tried in tests/access.
-ELSEWHERE = {"access_tokens", "users", "login_failures", "roles", "secret_ids", "auth_methods"}
+# Each of their columns is tried in tests/access, those of grants in tests/policy.
+ELSEWHERE = {"access_tokens", "users", "login_failures", "roles", "secret_ids", "auth_methods", "key_grants"}
 VALUES = {"null": None, "text": "x", "blob": b"\x00x", "number": 7, "negative": -1, "fraction": 1.5, "nothing": b""}
 SPOKEN = ("get", "many", "previous", "compact", "envelope", "undeleted", "expired", "after")
 

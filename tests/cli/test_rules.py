@@ -63,6 +63,7 @@ VERBS = {
         "batch",
     ],
     "policy": ["write", "read", "list", "remove", "test", "explain", "who-can"],
+    "grant": ["create", "list", "show", "revoke", "retire"],
     "token": ["create", "lookup", "renew", "verify", "revoke", "list"],
     "user": ["create", "passwd", "enroll", "confirm", "unenroll", "list", "remove"],
     "role": ["create", "secret-id", "secret-ids", "list", "remove"],

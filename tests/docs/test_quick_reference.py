@@ -19,7 +19,16 @@ import keystead
 import keystead.errors as errors_module
 from keystead.access.accounts import RoleInfo, SecretIdInfo, UserInfo
 from keystead.access.auth_methods import AuthMethodInfo
-from keystead.access.explain import Access, Considered, Explanation, Grant, PrincipalAccess
+from keystead.access.explain import (
+    Access,
+    Considered,
+    ConsideredGrant,
+    Explanation,
+    Granted,
+    PrincipalAccess,
+    Speaking,
+)
+from keystead.access.grants import GrantInfo
 from keystead.access.stored import PolicyInfo
 from keystead.access.tokens import TokenInfo, TokenRules
 from keystead.audit.reader import LogEntry
@@ -44,6 +53,7 @@ from keystead.secrets.value import SecretValue
 from keystead.services.audit_operations import AuditOperations
 from keystead.services.config_loader import ConfigLoader
 from keystead.services.connection import Connection
+from keystead.services.grant_operations import GrantOperations
 from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.import_environment import ImportReport
 from keystead.services.key_operations import SessionInfo, SlotOperations
@@ -64,6 +74,7 @@ FACES: dict[str, type] = {
     "kms.keys": NamedKeyOperations,
     "kms.audit": AuditOperations,
     "kms.policies": PolicyOperations,
+    "kms.grants": GrantOperations,
     "kms.tokens": TokenOperations,
     "kms.identities": IdentityOperations,
     "SecretsManager": SecretsManager,
@@ -74,7 +85,8 @@ BUILT = ("KMSService", "SecretsManager", "ConfigLoader", "SecretValue")
 RESULTS = (
     Page, SecretInfo, VersionInfo, DataKeyInfo, Affected, KnownBackup, SlotInfo, SessionInfo, Status, SecretsStatus,
     ImportReport, ConfigStatus, BackupReport, LogEntry, Report, KeyInfo, KeyVersionInfo, Signature, Mac, GeneratedKey,
-    SharedSecret, PublicKeyInfo, ExportedKey, BatchItem, Swept, PolicyInfo, Explanation, Considered, Access, Grant,
+    SharedSecret, PublicKeyInfo, ExportedKey, BatchItem, Swept, PolicyInfo, Explanation, Considered, Access, Speaking,
+    Granted, ConsideredGrant, GrantInfo,
     PrincipalAccess, WhoAmI, TokenInfo, TokenRules, UserInfo, RoleInfo, SecretIdInfo, AuthMethodInfo,
 )  # fmt: skip
 # What these annotations mean is said in words.

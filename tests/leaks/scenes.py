@@ -359,7 +359,7 @@ def opening(w: World) -> None:
     kms = (aio if w.loop else keystead).KMSService(w.folder / "app.db", master_key=w.new_key())
     w.search("vars of a closed service", repr(vars(kms)))
     w.faces |= {"kms": kms, "slots": kms.slots, "audit": kms.audit, "policies": kms.policies}
-    w.faces |= {"keys": kms.keys, "tokens": kms.tokens, "identities": kms.identities}
+    w.faces |= {"keys": kms.keys, "grants": kms.grants, "tokens": kms.tokens, "identities": kms.identities}
     w.do("kms.initialize")
     everything_refused(w)
 
@@ -507,6 +507,31 @@ def code_of(factor: NewSecondFactor | str, steps: int = 0) -> str:
     return TOTP(b32decode(secret), 6, SHA1(), 30).generate(int(time.time()) + 30 * steps).decode()
 
 
+def grants(w: World) -> None:
+    """What was given in the place of a principal, a name, a pair or an id may be a secret."""
+    w.do("keys.create", "box")
+    made = w.do("grants.create", "box", "user:ada", ["decrypt"], name="app", context_subset={"user": "ada"})
+    text, raw = w.text(), w.data()
+    for key, who, operations, how in (
+        ("nowhere", "user:ada", ["decrypt"], {}), (text * 99, "user:ada", ["decrypt"], {}),
+        ("box", text, ["decrypt"], {}),
+        ("box", "user:ada", [text], {}), ("box", "user:ada", [raw], {}), ("box", "user:ada", text, {}),
+        ("box", "user:ada", ["sign"], {}), ("box", "user:ada", ["decrypt"], {"retiring": text}),
+        ("box", "user:ada", ["decrypt"], {"name": f"{text}!"}), ("box", "user:ada", ["decrypt"], {"ttl": text}),
+        ("box", "user:ada", ["decrypt"], {"context_equals": {text: raw}}),
+        ("box", "user:ada", ["decrypt"], {"context_equals": text}),
+    ):  # fmt: skip
+        w.do("grants.create", key, who, operations, **how)
+    for name in ("list", "get", "retire", "revoke"):
+        for given in ("nowhere", made.id, text):
+            w.do(f"grants.{name}", "box", **{"after" if name == "list" else "grant_id": given})
+    w.do("grants.list", grantee="user:ada")
+    w.do("grants.list", grantee=text)
+    again = w.do("grants.create", "box", "user:ada", ["decrypt"])
+    w.do("grants.list", "box")
+    w.do("grants.revoke", "box", again.id)
+
+
 def mistyped(text: str) -> str:
     """Another last letter."""
     return text[:-1] + ("x" if text[-1] != "x" else "y")
@@ -626,5 +651,5 @@ def auth_methods(w: World) -> None:
 
 SCENES = [
     data, streams, stored_secrets, edited_rows, data_keys, slots_and_sessions, closed, backups, manager, configuration,
-    opening, audit, policies, identities, named_keys, auth_methods,
+    opening, audit, policies, grants, identities, named_keys, auth_methods,
 ]  # fmt: skip

@@ -243,6 +243,23 @@ def the_rest(ks: Calls) -> None:
     ks("audit", "verify", "--public-key", "00", code=2)
 
 
+def grants(ks: Calls) -> None:
+    """A grant is no secret; what was given in the place of one may be."""
+    ks("key", "create", "granted")
+    made = ks("grant", "create", "granted", "user:ada", "-o", "decrypt", "--json")
+    ks("grant", "create", "granted", "user:ada", "-o", "sign", code=2)
+    ks("grant", "list", "granted", "--json")
+    ks("grant", "list", code=2)
+    ks("grant", "list", "granted", KMS_MASTER_KEY_FILE="nowhere", code=5)
+    id_ = json.loads(made)["id"]
+    for verb in ("show", "retire"):
+        ks("grant", verb, "granted", id_)
+        ks("grant", verb, "granted", id_[:-1] + ("0" if id_[-1] != "0" else "1"), code=3)
+    id_ = json.loads(ks("grant", "create", "granted", "user:ada", "-o", "decrypt", "--json"))["id"]
+    ks("grant", "revoke", "granted", id_)
+    ks("grant", "revoke", "granted", id_, code=3)
+
+
 def policies(ks: Calls) -> None:
     """A policy is no secret; what was given in the place of one may be."""
     reader = ks.file("reader.json", json.dumps(READER))
@@ -472,6 +489,7 @@ SCENES = [
     keys_and_slots,
     backups,
     policies,
+    grants,
     the_rest,
     identities,
     named_keys,

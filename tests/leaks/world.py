@@ -29,6 +29,7 @@ FACES = {
     "audit": "AuditOperations",
     "keys": "NamedKeyOperations",
     "policies": "PolicyOperations",
+    "grants": "GrantOperations",
     "tokens": "TokenOperations",
     "identities": "IdentityOperations",
 }
@@ -92,7 +93,7 @@ class World:
         if store is not None:
             kms = store.kms
             self.faces |= {"store": store, "kms": kms, "secrets": store.secrets, "slots": kms.slots, "audit": kms.audit}
-            self.faces |= {"keys": kms.keys, "policies": kms.policies}
+            self.faces |= {"keys": kms.keys, "policies": kms.policies, "grants": kms.grants}
             self.faces |= {"tokens": kms.tokens, "identities": kms.identities}
             self.attempt("kms.on_event", lambda: kms.on_event(list(Event), lambda facts: self.look("an event", facts)))
             for face in (store, kms, store.secrets):

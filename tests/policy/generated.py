@@ -6,12 +6,13 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from tests.policy.model import Call, allows
+from tests.policy.model import Call, Given, allows_with
 
 from keystead.access.asked import Asked
 from keystead.access.compile import CompiledSet
 from keystead.access.engine import PolicyEngine
-from keystead.access.explain import explained, grants
+from keystead.access.explain import considered, explained, speaking
+from keystead.access.grants import Grant, Wanted
 from keystead.access.policy import Action, Decision
 from keystead.access.ports import PolicyRow
 from keystead.access.principal import Principal
@@ -23,8 +24,10 @@ from keystead.access.stored import PolicyBinder
 ACTIONS = [action.value for action in Action if action is not Action.LOGIN_ATTEMPT]
 NOUNS = sorted({f"{action.partition(':')[0]}:*" for action in ACTIONS})
 FEW = ["secret:read", "secret:list", "secret:write", "policy:read", "data:decrypt"]
+KEY_VERBS = ["encrypt", "decrypt", "data-key", "read", "create-grant", "retire-grant"]
+KEYS = ["app", "db", "app-1"]
 LITERALS = ["secret", "policy", "app", "app-1", "apple", "db", "prod", "a", "A", "..x", "x.y"]
-KINDS = ["secret", "policy", "se*", "*", "p*"]
+KINDS = ["secret", "policy", "key", "se*", "*", "p*"]
 SEGMENTS = [*LITERALS, "*", "ap*", "app*", "app-*", "a*", "d*", "p*"]
 # What no policy may say, and callers may ask for all the same.
 ODD = ["*", "**", "app*", "", ".", "..", "+", "secret*"]
@@ -118,6 +121,22 @@ def meant(pick: random.Random, documents: list[dict[str, Any]]) -> tuple[str, st
     return action, "/".join(parts)
 
 
+def given(pick: random.Random) -> Given:
+    """A grant of one of few keys, mostly to the one who asks."""
+    pairs = [None, None, {"env": "prod"}, {"env": "prod", "team": "shop"}]
+    verbs = set(pick.choices(KEY_VERBS, k=pick.choice((1, 2, 3))))
+    ends = [None, None, NOW + 12 * HOUR_MS, NOW + 8 * HOUR_MS, NOW + DAY_MS + 9 * HOUR_MS]
+    who = "user:eve" if pick.random() < 0.2 else str(ADA)
+    return Given(pick.choice(KEYS), who, verbs, pick.choice(pairs), pick.choice(pairs), pick.choice(ends))
+
+
+def of_keys(pick: random.Random) -> dict[str, Any]:
+    """A statement about the keys that grants are of."""
+    made = statement(pick, 1) | {"effect": pick.choice(["deny", "deny", "allow"])}
+    actions = sorted({pick.choice(["*", "key:*", "key:decrypt", "key:read"]) for _ in range(2)})
+    return made | {"actions": actions, "resources": [f"key/{pick.choice([*KEYS, '*', 'ap*'])}"]}
+
+
 def call(pick: random.Random, who: Caller, what: tuple[str, str]) -> Call:
     pairs = [None, {}, {"env": "prod"}, {"env": "dev"}, {"env": "prod", "team": "shop"}, {"Env": "prod"}]
     moments = [8 * HOUR_MS, 8 * HOUR_MS - 1, 18 * HOUR_MS, 12 * HOUR_MS, pick.randrange(DAY_MS)]
@@ -147,9 +166,25 @@ class Store:
         return [row for row in self.rows if row.name in names]
 
 
-def engine_of(documents: list[dict[str, Any]], clock: Moment) -> tuple[PolicyEngine, tuple[str, ...]]:
+class Keys:
+    """Grants of keys without a database."""
+
+    def __init__(self, grants: list[Given]) -> None:
+        self.grants = [
+            (one.key, Grant(f"g{at}", one.grantee, None, frozenset(one.operations), *one[3:]))
+            for at, one in enumerate(grants)
+        ]
+
+    def has_any(self, principal: str) -> bool:
+        return any(grant.grantee == principal for _, grant in self.grants)
+
+    def of(self, name: str, principal: str) -> list[Grant]:
+        return [grant for key, grant in self.grants if (key, grant.grantee) == (name, principal)]
+
+
+def engine_of(documents: list[dict[str, Any]], clock: Moment, keys: Keys) -> tuple[PolicyEngine, tuple[str, ...]]:
     store = Store(documents)
-    engine = PolicyEngine(lambda: store, lambda: BINDER, clock)  # type: ignore[arg-type]
+    engine = PolicyEngine(lambda: store, lambda: BINDER, clock, lambda: keys)  # type: ignore[arg-type]
     return engine, tuple(row.name for row in store.rows)
 
 
@@ -161,20 +196,25 @@ def differences(seed: int, count: int, calls_of_one: int = 40) -> Iterator[str]:
     while done < count:
         documents = [policy(pick) for _ in range(pick.choice((1, 1, 2, 4)))]
         clock = Moment()
-        engine, names = engine_of(documents, clock)
+        grants = [given(pick) for _ in range(pick.choice((0, 0, 1, 3, 6)))]
+        if grants and pick.random() < 0.4:
+            documents.append({"version": 1, "statements": [of_keys(pick)]})
+        keys = Keys(grants)
+        engine, names = engine_of(documents, clock, keys)
         callers = [caller(pick) for _ in range(3)]
         sessions = [Session.start(ADA, 0, proved(who, names)) for who in callers]
         wanted = [asked_for(pick) if pick.random() < 0.4 else meant(pick, documents) for _ in range(8)]
+        wanted += [(f"key:{pick.choice(KEY_VERBS)}", f"key/{pick.choice(KEYS)}") for _ in grants]
         for _ in range(min(calls_of_one, count - done)):
             done += 1
             at = pick.randrange(3)
             made = call(pick, callers[at], pick.choice(wanted))
             clock.at_ms = made.now_ms
             decision = engine.decide(sessions[at], made.action, made.resource, facts_of(made))
-            expected = allows(documents, made)
+            expected = allows_with(documents, grants, str(ADA), made)
             if decision.allowed is not expected:
-                yield f"{documents} {made}: {decision}, and the model says {expected}"
-            if not spoken_for(decision, engine.compiled(names), made):
+                yield f"{documents} {grants} {made}: {decision}, and the model says {expected}"
+            if not spoken_for(decision, engine.compiled(names), keys, made):
                 yield f"{documents} {made}: {decision} is not what the explanation says"
 
 
@@ -186,16 +226,21 @@ def facts_of(made: Call) -> dict[str, dict[str, str]]:
     return {name: value for name, value in (("tags", made.tags), ("context", made.context)) if value is not None}
 
 
-def spoken_for(decision: Decision, compiled: CompiledSet, made: Call) -> bool:
-    """Whether the explanation, which looks at each statement without the tree, has what a decision gives as reason."""
+def spoken_for(decision: Decision, compiled: CompiledSet, keys: Keys, made: Call) -> bool:
+    """Whether the explanation, which looks at each statement without the tree, and at each grant, has what a decision
+    gives as reason."""
     asked = Asked(Authentication(made.method, source=made.source, mfa_ms=made.mfa_ms), facts_of(made), made.now_ms)
     told = explained(decision, compiled.policies, made.action, made.resource, asked).statements
     effects = {one.effect for one in told if one.applies}
-    spoken = any(grants(compiled.policies, made.action, made.resource))
+    spoken = any(speaking(compiled.policies, made.action, made.resource))
+    found = keys.of(made.resource.removeprefix("key/"), str(ADA)) if made.resource.startswith("key/") else []
+    granted = considered(found, Wanted(str(ADA), made.action, facts_of(made), made.now_ms))
+    given = any(one.applies for one in granted)
     expected = {
         "allowed": effects == {"allow"},
+        "granted": not effects and given,
         "explicit-deny": "deny" in effects,
-        "condition": not effects and spoken,
-        "no-statement": not effects,
+        "condition": not effects and not given and (spoken or bool(granted)),
+        "no-statement": not effects and not given,
     }
     return expected[decision.reason_class] and decision.visible >= decision.allowed

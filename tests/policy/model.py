@@ -74,3 +74,44 @@ def allows(policies: list[dict[str, Any]], call: Call) -> bool:
         return False
     effects = [one["effect"] for policy in policies for one in policy["statements"] if applies(one, call)]
     return "allow" in effects and "deny" not in effects
+
+
+class Given(NamedTuple):
+    """A grant as the model sees it."""
+
+    key: str
+    grantee: str
+    operations: set[str]
+    equals: dict[str, str] | None = None
+    subset: dict[str, str] | None = None
+    end_ms: int | None = None
+
+
+def permits(grant: Given, operation: str, context: dict[str, str] | None) -> bool:
+    """Whether its constraints hold: for what manages grants and keys there are none."""
+    if operation in ("read", "create-grant", "retire-grant") or (grant.equals is None and grant.subset is None):
+        return True
+    given = context or {}
+    contained = all(given.get(name) == value for name, value in (grant.subset or {}).items())
+    return context is not None and (grant.equals is None or grant.equals == given) and contained
+
+
+def gives(grant: Given, principal: str, call: Call) -> bool:
+    operation = call.action.removeprefix("key:")
+    live = grant.end_ms is None or call.now_ms < grant.end_ms
+    named = grant.grantee == principal and call.resource == f"key/{grant.key}" and operation in grant.operations
+    # A grant to make or retire grants is asked with the grant that it is about; without one it gives nothing.
+    return live and named and operation[-6:] != "-grant" and permits(grant, operation, call.context)
+
+
+def allows_with(policies: list[dict[str, Any]], grants: list[Given], principal: str, call: Call) -> bool:
+    """As before, or by a grant where no deny applies."""
+    denied = any(one["effect"] == "deny" and applies(one, call) for policy in policies for one in policy["statements"])
+    return allows(policies, call) or (not denied and any(gives(grant, principal, call) for grant in grants))
+
+
+def within(wanted: Given, parent: Given, contexts: list[dict[str, str]]) -> bool:
+    """Whether a grant gives nothing beyond another, tried with each of these contexts, operation by operation."""
+    ends = parent.end_ms is None or (wanted.end_ms is not None and wanted.end_ms <= parent.end_ms)
+    tried = [(one, context) for one in wanted.operations for context in contexts if permits(wanted, one, context)]
+    return ends and all(one in parent.operations and permits(parent, one, context) for one, context in tried)

@@ -25,6 +25,7 @@ from keystead.keys.named.results import BatchItem
 from keystead.keys.named.rules import Operation
 from keystead.services.audit_operations import AuditOperations
 from keystead.services.connection import Connection
+from keystead.services.grant_operations import GrantOperations
 from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.key_operations import SlotOperations
 from keystead.services.kms import KMSService
@@ -47,6 +48,7 @@ class Real:
         for name, kind in KINDS.items():
             kms.keys.create(name, type=kind, exportable=True)
         kms.keys.set_alias("alias", "box")
+        self.grant = kms.grants.create("box", "user:eve", ["encrypt"], retiring="user:bob").id
         self.backup = kms.keys.backup("box", passphrase=STRONG)
         self.sealed = kms.keys.encrypt("box", b"x")
         kms.identities.create_user("ada", STRONG)
@@ -141,6 +143,13 @@ NAMED_KEYS: Mapping[str, Call] = {
     "digest": lambda s, r: s.kms.keys.digest(b"x"),
     "batch": lambda s, r: raising(s.kms.keys.batch("encrypt", "box", [{"data": b"x"}])),
 }
+GRANTS: Mapping[str, Call] = {
+    "create": lambda s, r: s.kms.grants.create("box", "user:ada", ["decrypt"]),
+    "get": lambda s, r: s.kms.grants.get("box", r.grant),
+    "list": lambda s, r: s.kms.grants.list("box"),
+    "revoke": lambda s, r: s.kms.grants.revoke("box", r.grant),
+    "retire": lambda s, r: s.kms.grants.retire("box", r.grant),
+}
 TOKENS: Mapping[str, Call] = {
     "create": lambda s, r: s.kms.tokens.create(["given"]),
     "lookup": lambda s, r: s.kms.tokens.lookup(r.token.reveal()),
@@ -219,6 +228,7 @@ UNGUARDED: Mapping[type, frozenset[str]] = {
         | {"login", "as_token", "verify_second_factor", "whoami", "principal"}
     ),
     NamedKeyOperations: frozenset(),
+    GrantOperations: frozenset(),
     TokenOperations: frozenset(),
     IdentityOperations: frozenset(),
     SecretsManager: frozenset({"initialize", "get_status"}),  # each name that it imports is asked for; see below
@@ -230,7 +240,7 @@ UNGUARDED: Mapping[type, frozenset[str]] = {
 FACES: Mapping[type, Mapping[str, Call]] = {
     KMSService: KMS, SecretsManager: SECRETS, SlotOperations: SLOTS, AuditOperations: AUDIT,
     PolicyOperations: POLICIES, Connection: CONNECTION, NamedKeyOperations: NAMED_KEYS, TokenOperations: TOKENS,
-    IdentityOperations: IDENTITIES,
+    IdentityOperations: IDENTITIES, GrantOperations: GRANTS,
 }  # fmt: skip
 CALLS = {f"{face.__name__}.{name}": call for face, calls in FACES.items() for name, call in calls.items()}
 

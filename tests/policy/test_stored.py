@@ -325,7 +325,7 @@ def test_who_can_names_each_statement_that_speaks_and_each_session_that_may(stor
     kms.policies.write("all", document(allow(), deny("secret/a")))
     able, unable = act("app", mfa_ms=store.kms.node.clock.now_ms()), act("app")
     told = kms.policies.who_can("secret:read", "secret/a")
-    assert [(one.policy, one.statement, one.effect, one.conditions) for one in told.grants] == [
+    assert [(one.policy, one.statement, one.effect, one.conditions) for one in told.statements] == [
         ("all", "s1", "allow", ()), ("all", "s2", "deny", ()), ("app", "s1", "allow", ("mfa_age",)),
     ]  # fmt: skip
     assert {kms.session_id, able.kms.session_id} <= set(told.sessions)

@@ -217,7 +217,7 @@ def test_trials_show_no_policy_principal_or_session_that_the_asker_may_not_see(s
     assert (told.allowed, [one.policy for one in told.statements]) == (True, ["open"])
     assert "hidden" not in told.reason
     access = trials.who_can(*asked)
-    assert [grant.policy for grant in access.grants] == ["open"]
+    assert [grant.policy for grant in access.statements] == ["open"]
     assert [(one.name, one.policies) for one in access.principals] == [("open", ("open",))]
     assert both in access.sessions
     kms.policies.write("blind", document(allow("policy/*", actions=("policy:test",))))

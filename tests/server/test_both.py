@@ -22,6 +22,7 @@ from keystead.errors import (
     AuthenticationFailed,
     DecryptionError,
     EnvelopeError,
+    GrantNotFound,
     IdentityNotFound,
     KeyNotFound,
     KeyStateError,
@@ -106,6 +107,12 @@ def test_named_keys_of_many_types(both: Connection) -> None:
     with pytest.raises(KeyStateError):
         keys.encrypt("both/box", b"x")
     assert keys.resume("both/box").state == "active"
+    grant = both.kms.grants.create("both/box", "user:eve", ["encrypt"], context_subset={"a": "b"}, ttl="1h", name="one")
+    assert both.kms.grants.get("both/box", grant.id) == grant
+    assert both.kms.grants.list(grantee="user:eve").items == [grant]
+    both.kms.grants.revoke("both/box", grant.id)
+    with pytest.raises(GrantNotFound):
+        both.kms.grants.retire("both/box", grant.id)
     assert keys.set_alias("both/alias", "both/box").aliases == ("both/alias",)
     assert keys.read("both/alias").name == "both/box"
     assert keys.configure("both/box", description="", min_encrypt=2, min_decrypt=2).min_decrypt == 2
@@ -201,7 +208,7 @@ def test_policies_tokens_users_and_roles(both: Connection) -> None:
     }
     assert kms.policies.write("both-reader", document).version == 1
     assert kms.policies.test("both-reader", "secret:read", "secret/both/own/x").allowed
-    assert [grant.policy for grant in kms.policies.who_can("secret:read", "secret/both/own/x").grants]
+    assert [grant.policy for grant in kms.policies.who_can("secret:read", "secret/both/own/x").statements]
     role = kms.identities.create_role("both-role", policies=["both-reader"], secret_id_ttl="1h")
     secret_id = kms.identities.create_secret_id("both-role")
     token = both.login("role", role_id=role.role_id, secret_id=secret_id.reveal())

@@ -38,7 +38,12 @@ SAMPLES: dict[str, Any] = {
     "length": 32,
     "code": "123456",
     "context": {"a": "b"},
+    "grantee": "user:guarded",
+    "operations": ["encrypt"],
+    "grant_id": f"grt_{'0' * 32}",
 }
+CHOSEN = {"grants.list": {"key": "guarded"}}
+"""What an operation takes one of."""
 NAMES = {"id": f"ses_{'0' * 32}", "accessor": f"acc_{'0' * 32}"}
 """What stands in a path where that is no name of a person's choice."""
 PROVED = {
@@ -72,6 +77,7 @@ def asked(endpoint: Endpoint) -> tuple[str, str, bytes]:
         if required:
             inner = shape.inner if isinstance(shape, Maybe) else shape
             members[name] = SAMPLES.get(name, sample(next(iter(inner.members(name).values()))))
+    members |= CHOSEN.get(endpoint.operation.id, {})
     if endpoint.in_query:
         query = "&".join(f"{name}={value}" for name, value in members.items())
         return endpoint.operation.verb, f"{path}?{query}" if query else path, b""

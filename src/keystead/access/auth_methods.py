@@ -12,7 +12,7 @@ from keystead.access.binding import IdentityBinder
 from keystead.access.register import TokenRegister
 from keystead.clock import Clock
 from keystead.errors import UsageError, VersionConflict
-from keystead.gate import Gate, Session, missing
+from keystead.gate import Change, Gate, Session, missing
 
 if TYPE_CHECKING:
     from keystead.access.methods.certificate_config import CertificateConfig
@@ -102,6 +102,7 @@ class AuthMethods:
     gate: Gate[Any]
     kept: KeptMethods
     register: TokenRegister
+    end_grants: Callable[[Change[Any], str], int]
 
     def write(
         self, session: Session, name: str, kind: str, config: Mapping[str, Any] | str, expected: int | None
@@ -160,7 +161,8 @@ class AuthMethods:
         return found[:limit], found[limit - 1].name if len(found) > limit else None
 
     def delete(self, session: Session, name: str) -> int:
-        """Remove an auth method, also one that was edited, and end the tokens that came by it; how many ended.
+        """Remove an auth method, also one that was edited, and end the tokens that came by it and the grants to its
+        principals; how many tokens ended.
 
         Raises:
             UsageError, IdentityNotFound.
@@ -173,8 +175,10 @@ class AuthMethods:
                 raise missing("auth-method", name)
             rows.delete(name)
             # Of each kind: what an edited row says of its own kind is nothing to go by.
-            ended = sum(self.register.end_under(change.transaction, principal_prefix(kind, name)) for kind in KINDS)
-            change.detail.update(version=record.version, tokens=ended, head="")
+            prefixes = [principal_prefix(kind, name) for kind in KINDS]
+            ended = sum(self.register.end_under(change.transaction, prefix) for prefix in prefixes)
+            grants = sum(self.end_grants(change, prefix) for prefix in prefixes)
+            change.detail.update(version=record.version, tokens=ended, grants=grants, head="")
         self.register.changed()
         return ended
 

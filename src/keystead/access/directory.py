@@ -55,6 +55,7 @@ class Directory:
     clock: Clock
     register: TokenRegister
     passwords: Passwords
+    end_grants: Callable[[Change[Any], str], int]
 
     # Users
 
@@ -103,15 +104,20 @@ class Directory:
         return saved
 
     def delete_user(self, session: Session, name: str) -> None:
-        """Remove a user and end its access tokens, in one transaction. Raises UsageError, IdentityNotFound."""
+        """Remove a user, its access tokens and its grants, in one transaction. Raises UsageError, IdentityNotFound."""
         check_identity(name, "user")
         with self.gate.change(session, "user:delete", f"user/{name}", "user_deleted") as change:
             rows = self.rows(change.transaction)
             if rows.user(name) is None:
                 raise missing("user", name)
             rows.delete_user(name)
-            change.detail["tokens"] = self.register.end_of(change.transaction, f"user:{name}")
+            self._end(change, f"user:{name}")
         self.register.changed()
+
+    def _end(self, change: Change[Any], principal: str) -> None:
+        """What was given to a principal is not there for the next one of its name."""
+        tokens = self.register.end_of(change.transaction, principal)
+        change.detail.update(tokens=tokens, grants=self.end_grants(change, principal))
 
     def read_user(self, session: Session, name: str) -> UserInfo:
         """What is known of a user. Raises UsageError, IdentityNotFound."""
@@ -183,14 +189,14 @@ class Directory:
             return self._save_role(change, rows, made)
 
     def delete_role(self, session: Session, name: str) -> None:
-        """Remove a role with its secret ids, and end its access tokens. Raises UsageError, IdentityNotFound."""
+        """Remove a role, its secret ids, access tokens and grants. Raises UsageError, IdentityNotFound."""
         check_identity(name, "role")
         with self.gate.change(session, "role:delete", f"role/{name}", "role_deleted") as change:
             rows = self.rows(change.transaction)
             if rows.role(name) is None:
                 raise missing("role", name)
             rows.delete_role(name)
-            change.detail["tokens"] = self.register.end_of(change.transaction, f"role:{name}")
+            self._end(change, f"role:{name}")
         self.register.changed()
 
     def read_role(self, session: Session, name: str) -> RoleInfo:

@@ -1,7 +1,9 @@
-"""The policy engine of a node: who may do what, from the policies that sessions name.
+"""The policy engine of a node: who may do what, from the policies that sessions name and the grants of named keys.
 
 A decision that only policies, method and source decided is kept for its session, action and resource until anything in
 the store changes. What time, a second factor, tags or an encryption context had a part in is decided anew each time.
+
+Grants are asked where policies left a named key undecided, so that nobody else pays for them.
 """
 
 from __future__ import annotations
@@ -15,14 +17,21 @@ from keystead.clock import Clock
 from keystead.gate import Facts, Session
 
 if TYPE_CHECKING:
-    from keystead.access.compile import CompiledSet, Policy
-    from keystead.access.ports import PolicyRow, PolicyRows
+    from keystead.access.compile import CompiledSet, Policy, Verdict
+    from keystead.access.grants import Grant
+    from keystead.access.ports import KeyGrants, PolicyRow, PolicyRows
     from keystead.access.stored import PolicyBinder
+
+    Grants = tuple[Grant, ...]
 
 MAX_DECISIONS: Final = 10_000
 MAX_SETS: Final = 256
 MAX_POLICIES: Final = 10_000
 _MANY: Final = 500
+_KEY: Final = "key/"
+_LISTING: Final = "key:list"
+_ANY: Final = ""
+"""Under which it is kept whether a session's principal has any grant; no key has this name."""
 _OWNERS: Final = {
     "local": Decision(True, "the local owner may do all", "owner"),
     "system": Decision(True, "the node itself may do all", "owner"),
@@ -39,22 +48,29 @@ class _Known(NamedTuple):
 class PolicyEngine:
     """Decides for the sessions of one node.
 
-    `rows` gives the policies of the store, `binder` what checks them. Principals of kind `local` and `system` may do
-    all. No lock is taken: a thread that decides while something changes keeps what it learned under the period that it
-    learned it in, and nobody asks for that any more.
+    `rows` gives the policies of the store, `binder` what checks them, `grants` the grants of its keys (None: there are
+    none). Principals of kind `local` and `system` may do all. No lock is taken: a thread that decides while something
+    changes keeps what it learned under the period that it learned it in, and nobody asks for that any more.
     """
 
-    __slots__ = ("_binder", "_clock", "_held", "_kept", "_period", "_policies", "_rows", "_sets")
+    __slots__ = ("_binder", "_clock", "_grants", "_held", "_kept", "_period", "_policies", "_rows", "_sets")
 
-    def __init__(self, rows: Callable[[], PolicyRows], binder: Callable[[], PolicyBinder], clock: Clock) -> None:
+    def __init__(
+        self,
+        rows: Callable[[], PolicyRows],
+        binder: Callable[[], PolicyBinder],
+        clock: Clock,
+        grants: Callable[[], KeyGrants] | None = None,
+    ) -> None:
         self._rows = rows
+        self._grants = grants
         self._binder = binder
         self._clock = clock
         self._period = 0
         # Under the session itself, which is one with its id and found faster.
         self._kept: dict[tuple[Session, str, str], Decision] = {}
         # Hashing a thousand names would take longer than deciding.
-        self._held: dict[Session, tuple[CompiledSet, Source]] = {}
+        self._held: dict[Session, tuple[CompiledSet, Source, dict[str, Grants]]] = {}
         self._sets: dict[tuple[str, ...], _Known] = {}
         self._policies: dict[str, _Known] = {}
 
@@ -74,19 +90,53 @@ class PolicyEngine:
         keeping, held = self._kept, self._held
         found = held.get(session)
         if found is None:
-            found = self.compiled(session.authentication.policies), Source(session.authentication.source)
+            found = self.compiled(session.authentication.policies), Source(session.authentication.source), {}
             if len(held) >= MAX_DECISIONS:
                 held.clear()
             held[session] = found
-        policies, source = found
+        policies, source, granted = found
         asked = Asked(session.authentication, facts, self._clock.now_ms(), source)
         verdict = policies.decide(action, resource, asked)
+        if not verdict.decision.allowed and resource.startswith(_KEY):
+            verdict = self._by_grants(verdict, session, (action, resource, facts, asked.now_ms), granted)
         if not verdict.volatile:
             if len(keeping) >= MAX_DECISIONS:
                 keeping.clear()
             keeping[session, action, resource] = verdict.decision
             return verdict.decision
         return verdict.decision._replace(volatile=True)
+
+    def _by_grants(
+        self, verdict: Verdict, session: Session, call: tuple[str, str, Facts, int], granted: dict[str, Grants]
+    ) -> Verdict:
+        from keystead.access.grants import UNDECIDED, Wanted, decided  # noqa: PLC0415 - who may do all pays no import
+
+        # No grant lets anybody list keys, and a listing asks for each of them.
+        if self._grants is None or call[0] == _LISTING or verdict.decision.reason_class not in UNDECIDED:
+            return verdict
+        # Whoever makes an access token for somebody else says with its policies what that one may do.
+        if session.authentication.delegated:
+            return verdict
+        action, resource, facts, now_ms = call
+        principal = str(session.principal)
+        grants = self._granted(self._grants, principal, resource.removeprefix(_KEY), granted)
+        return decided(verdict, grants, Wanted(principal, action, facts, now_ms))
+
+    def _granted(
+        self, source: Callable[[], KeyGrants], principal: str, name: str, granted: dict[str, Grants]
+    ) -> Grants:
+        """The grants of a key to a principal, as the store has them in this period."""
+        if not granted and not source().has_any(principal):
+            granted[_ANY] = ()
+        if _ANY in granted:
+            return ()
+        if name not in granted:
+            from keystead.access.grants import kept_first  # noqa: PLC0415 - as above
+
+            if len(granted) >= MAX_DECISIONS:
+                granted.clear()
+            granted[name] = kept_first(source().of(name, principal))
+        return granted[name]
 
     def forget(self) -> None:
         """Something in the store changed: decide anew, and look at the policies again when they are asked for."""

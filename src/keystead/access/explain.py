@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from keystead.access.asked import Asked
 from keystead.access.compile import CompiledSet, Policy
+from keystead.access.grants import Grant, Wanted, conditions, verb_of, why
 from keystead.access.patterns import matches, segments_of
 from keystead.access.policy import Decision, needs_no_policy
 from keystead.access.statements import Statement, action_groups
@@ -27,11 +28,21 @@ class Considered:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsideredGrant:
+    """A grant to the principal on the key that was looked at; `why` says what made it apply or not."""
+
+    grant: str
+    applies: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """A decision, why it fell so, and every statement that was looked at, in the order of policies and statements.
 
-    `reason_class` is `owner`, `allowed`, `explicit-deny`, `no-statement`, `condition` or `integrity`; `visible` says
-    whether the session may know that the resource is there.
+    `reason_class` is `owner`, `allowed`, `granted`, `explicit-deny`, `no-statement`, `condition` or `integrity`;
+    `visible` says whether the session may know that the resource is there. `grants` are looked at for a session, where
+    no statement decided.
     """
 
     action: str
@@ -41,10 +52,11 @@ class Explanation:
     reason_class: str
     visible: bool
     statements: tuple[Considered, ...]
+    grants: tuple[ConsideredGrant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class Speaking:
     """A statement that speaks about an action on a resource, and the names of its conditions."""
 
     policy: str
@@ -54,15 +66,25 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Granted:
+    """A grant that allows an action on a key, to whom, and what else it looks at: `context`, `time`, `grant`."""
+
+    grant: str
+    grantee: str
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
-    """Who can do something: what policies say of it, which sessions of this process may do it now, and which principals
-    that the store knows. The local owner may do all beside."""
+    """Who can do something: what policies and grants say of it, which sessions of this process may do it now, and which
+    principals that the store knows may by policies. The local owner may do all beside."""
 
     action: str
     resource: str
-    grants: tuple[Grant, ...]
+    statements: tuple[Speaking, ...]
     sessions: tuple[str, ...]
     principals: tuple[PrincipalAccess, ...]
+    grants: tuple[Granted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +146,11 @@ def _why(statement: Statement, action: str, resource: str, asked: Asked) -> tupl
     return True, f"{about}, and its conditions are met" if holding else about
 
 
-def grants(policies: Iterable[Policy], action: str, resource: str) -> Iterator[Grant]:
+def speaking(policies: Iterable[Policy], action: str, resource: str) -> Iterator[Speaking]:
     """Every statement of these policies that speaks about the action on the resource."""
     for policy, statement in _speaking(policies, action, resource):
         names = tuple(condition.name for condition in statement.conditions)
-        yield Grant(policy.name, statement.id, statement.effect, names)
+        yield Speaking(policy.name, statement.id, statement.effect, names)
 
 
 def _speaking(policies: Iterable[Policy], action: str, resource: str) -> Iterator[tuple[Policy, Statement]]:
@@ -168,3 +190,15 @@ def may_under(
     if not surely and not allowing:
         return None
     return tuple(sorted(denying if surely else allowing | denying))
+
+
+def considered(grants: Iterable[Grant], wanted: Wanted) -> tuple[ConsideredGrant, ...]:
+    """Each of these grants of a key to a principal, and whether it allows what is wanted."""
+    return tuple(ConsideredGrant(grant.id, *why(grant, wanted)) for grant in grants)
+
+
+def granting(grants: Iterable[Grant], action: str, now_ms: int) -> tuple[Granted, ...]:
+    """Those of a key's grants that allow an action, in the order of their ids."""
+    verb = verb_of(action)
+    able = (grant for grant in grants if verb in grant.operations and not grant.ended(now_ms))
+    return tuple(Granted(one.id, one.grantee, conditions(one, action)) for one in sorted(able, key=lambda one: one.id))

@@ -10,6 +10,7 @@ from keystead.access.tokens import TokenRecord
 
 if TYPE_CHECKING:
     from keystead.access.auth_methods import AuthMethodRecord
+    from keystead.access.grants import Grant, GrantRecord
 
 
 class PolicyRow(NamedTuple):
@@ -154,3 +155,42 @@ class AuthMethodRows(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove an auth method."""
+
+
+class KeyGrants(Protocol):
+    """What the engine asks of the grants of named keys; what is no authentic grant is left out."""
+
+    def has_any(self, principal: str) -> bool:
+        """Whether a principal may have grants; False only where it has none."""
+
+    def of(self, name: str, principal: str) -> Sequence[Grant]:
+        """The grants of the key of this name (an alias is none) to a principal."""
+
+
+class GrantRows(Protocol):
+    """The grants, on one connection. What comes out is not checked yet."""
+
+    def get(self, grant_id: str) -> GrantRecord | None:
+        """One grant."""
+
+    def of_key(self, key_id: str, grantee: str | None = None) -> list[GrantRecord]:
+        """All grants of a key, or those of them to one principal."""
+
+    def has_any(self, grantee: str) -> bool:
+        """Whether there is a row of this grantee."""
+
+    def page(self, limit: int, after: str, which: tuple[str | None, str | None, str | None]) -> list[GrantRecord]:
+        """Up to `limit` grants with ids behind `after`, in their order; `which` is key id, grantee and retiring
+        principal, None where any will do."""
+
+    def to(self, grantee: str) -> list[GrantRecord]:
+        """All grants to a principal; one that ends in a slash stands for all that begin so."""
+
+    def insert(self, record: GrantRecord) -> None:
+        """Add a grant."""
+
+    def ended_before(self, before_ms: int, limit: int) -> list[GrantRecord]:
+        """Up to `limit` grants whose time was over before a moment."""
+
+    def delete(self, grant_id: str) -> None:
+        """Remove a grant."""

@@ -358,6 +358,7 @@ def authentication_of(record: TokenRecord, source: str) -> tuple[Principal, Auth
         record.accessor,
         record.expires_ms,
         record.uses_left is not None,
+        record.parent is not None,
     )
 
 

@@ -18,7 +18,8 @@ class Authentication(NamedTuple):
     `method` is `local` for who opened the store by its master key, else the auth method; `policies` names what is
     attached; `source` is the address the caller came from, "" where there is none; `mfa_ms` is when a second factor was
     last shown; `accessor` names the access token, "" without one; `expires_ms` is when all of it ends; `limited`: the
-    access token has a number of uses, and each entry to the gate takes one.
+    access token has a number of uses, and each entry to the gate takes one. `delegated`: it was made by another access
+    token, and carries policies and no grants.
     """
 
     method: str = "local"
@@ -28,6 +29,7 @@ class Authentication(NamedTuple):
     accessor: str = ""
     expires_ms: int | None = None
     limited: bool = False
+    delegated: bool = False
 
 
 class Session:

@@ -10,6 +10,7 @@ Cancelling such a call ends the waiting; what was begun is finished.
 
 from keystead.aio.config_loader import ConfigLoader
 from keystead.aio.connection import Connection, connect
+from keystead.aio.grant_operations import GrantOperations
 from keystead.aio.identity_operations import IdentityOperations, TokenOperations
 from keystead.aio.key_operations import SlotOperations
 from keystead.aio.kms import AuditOperations, KMSService
@@ -20,6 +21,7 @@ __all__ = [
     "AuditOperations",
     "ConfigLoader",
     "Connection",
+    "GrantOperations",
     "IdentityOperations",
     "KMSService",
     "PolicyOperations",

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from keystead.aio.data_operations import DataOperations
+from keystead.aio.grant_operations import GrantOperations
 from keystead.aio.identity_operations import IdentityOperations, TokenOperations
 from keystead.aio.key_operations import KeyOperations, SlotOperations
 from keystead.aio.policy_operations import PolicyOperations
@@ -97,6 +98,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations):
         self.slots = SlotOperations(sync.slots)
         self.audit = AuditOperations(sync.audit)
         self.policies = PolicyOperations(sync.policies)
+        self.grants = GrantOperations(sync.grants)
         self.tokens = TokenOperations(sync.tokens)
         self.identities = IdentityOperations(sync.identities)
         return self

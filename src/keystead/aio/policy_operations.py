@@ -59,5 +59,5 @@ class PolicyOperations:
         return await to_thread(self._sync.explain, who, action, resource, circumstances)
 
     async def who_can(self, action: str, resource: str) -> Access:
-        """Every statement that speaks about an action on a resource, and which sessions and stored principals may."""
+        """Every statement and grant about an action on a resource, and which sessions and stored principals may."""
         return await to_thread(self._sync.who_can, action, resource)

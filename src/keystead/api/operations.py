@@ -101,6 +101,17 @@ def _keys() -> list[Operation]:
     ]
 
 
+def _grants() -> list[Operation]:
+    face = "kms.grants"
+    return [
+        Operation(face, "create", "POST", "/keys/{key}:create-grant", status=201),
+        Operation(face, "list", "GET", "/grants"),
+        Operation(face, "get", "GET", "/keys/{key}:grant"),
+        Operation(face, "revoke", "POST", "/keys/{key}:revoke-grant", status=204),
+        Operation(face, "retire", "POST", "/keys/{key}:retire-grant", status=204),
+    ]
+
+
 def _secrets() -> list[Operation]:
     face = "kms"
     return [
@@ -198,4 +209,4 @@ def _rest() -> list[Operation]:
     ]
 
 
-OPERATIONS: Final = (*_keys(), *_secrets(), *_data(), *_identities(), *_rest())
+OPERATIONS: Final = (*_keys(), *_grants(), *_secrets(), *_data(), *_identities(), *_rest())

@@ -6,7 +6,7 @@ The faces import most of them for the type checker only.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 from keystead.access.accounts import RoleInfo, SecretIdInfo, UserInfo
 from keystead.access.auth_methods import AuthMethodInfo
 from keystead.access.explain import Access, Explanation
+from keystead.access.grants import GrantInfo
 from keystead.access.stored import PolicyInfo
 from keystead.access.token_text import AccessToken, NewSecondFactor, NewSecretId
 from keystead.access.tokens import TokenInfo
@@ -41,8 +42,8 @@ from keystead.services.status import Status
 
 _TYPES = (
     Access, AccessToken, Affected, AuthMethodInfo, BackupReport, BatchItem, Circumstances, DataKeyInfo, Envelope,
-    Explanation, ExportedKey, GeneratedKey, Keep, KeyInfo, KeyVersionInfo, LogEntry, Mac, NewSecondFactor, NewSecretId,
-    Page, Path, PolicyInfo, PublicKeyInfo, Record, Report, RoleInfo, SecretIdInfo, SecretInfo, SecretValue,
+    Explanation, ExportedKey, GeneratedKey, GrantInfo, Keep, KeyInfo, KeyVersionInfo, LogEntry, Mac, NewSecondFactor,
+    NewSecretId, Page, Path, PolicyInfo, PublicKeyInfo, Record, Report, RoleInfo, SecretIdInfo, SecretInfo, SecretValue,
     SessionInfo, SharedSecret, Signature, SlotInfo, Status, Swept, TokenInfo, UserInfo, VersionInfo, WhoAmI,
 )  # fmt: skip
 
@@ -51,6 +52,7 @@ NAMES: Final[Mapping[str, Any]] = MappingProxyType(
         **{kind.__name__: kind for kind in _TYPES},
         "AAD": bytes | str | Mapping[str, str] | None,
         "Credential": Credential,
+        "Iterable": Iterable,
         "Mapping": Mapping,
         "threading": threading,
     }

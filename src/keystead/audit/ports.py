@@ -54,7 +54,7 @@ class StoreContent(Protocol):
     """What the store holds, to be compared with its log."""
 
     def heads(self) -> tuple[int, dict[str, str]]:
-        """The number of the newest change, and then the digest of each secret's head and each policy by its target."""
+        """The number of the newest change, and then the digest of each head or row that is compared by its target."""
 
     def is_alive(self, target: str, version: int) -> bool:
         """Whether a data key has its material, a key slot is there or (`version` not 0) a version has its value."""

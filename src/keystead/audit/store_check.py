@@ -1,8 +1,8 @@
 """Comparing the store with its log: a row that keystead wrote once, and that was put back later, is authentic.
 
 Each change of a secret or a named key leaves the digest of its head in its record, and each change of an alias, a
-policy or an auth method that of its row (empty where it was deleted), so the newest record tells how it must be now.
-What was destroyed or removed stays so.
+policy, an auth method or a grant that of its row (empty where it was deleted), so the newest record tells how it must
+be now. What was destroyed or removed stays so.
 """
 
 from __future__ import annotations

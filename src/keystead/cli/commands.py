@@ -34,6 +34,7 @@ HOMES: Final[Mapping[str, str]] = MappingProxyType(
         "audit": "audit:audit",
         "sessions": "sessions:sessions",
         "policy": "policy:policy",
+        "grant": "grants:grant",
         "login": "login:login",
         "logout": "login:logout",
         "whoami": "login:whoami",

@@ -166,7 +166,7 @@ def test(context: Context, /, policy_: str, action: str, what: str, is_file: boo
 @global_options
 @pass_context
 def explain(context: Context, /, who: str, action: str, what: str, **given: Any) -> None:
-    """Say why WHO may do an action on WHAT, or not. WHO is the names of policies, as in app,auditor.
+    """Say why WHO may do an action on WHAT, or not. WHO is policies and a principal, as in app,user:ada.
 
     Without --tag, those of a secret or key that is there count."""
     with context.kms() as kms:
@@ -183,8 +183,8 @@ def explain(context: Context, /, who: str, action: str, what: str, **given: Any)
 def who_can(context: Context, action: str, what: str) -> None:
     """List what is said about an action on WHAT, and who may do it.
 
-    Named are users, roles, live access tokens and auth methods of the store. CONDITIONS are what it hangs on at a
-    call. The local owner may do all beside.
+    Named are statements, grants, and the users, roles, live access tokens and auth methods of the store that may by
+    policies. CONDITIONS are what it hangs on at a call. The local owner may do all beside.
     """
     with context.kms() as kms:
         found = kms.policies.who_can(action, what)
@@ -193,8 +193,13 @@ def who_can(context: Context, action: str, what: str) -> None:
         return
     output.table(
         ("POLICY", "STATEMENT", "EFFECT", "CONDITIONS"),
-        [(one.policy, one.statement, one.effect, ", ".join(one.conditions) or "-") for one in found.grants],
+        [(one.policy, one.statement, one.effect, ", ".join(one.conditions) or "-") for one in found.statements],
     )
+    if found.grants:
+        output.table(
+            ("GRANT", "GRANTEE", "CONDITIONS"),
+            [(one.grant, one.grantee, ", ".join(one.conditions) or "-") for one in found.grants],
+        )
     if found.principals:
         output.table(
             ("KIND", "NAME", "PRINCIPAL", "POLICIES", "CONDITIONS"),
@@ -214,3 +219,8 @@ def _tell(context: Context, found: Explanation) -> None:
         ("POLICY", "STATEMENT", "EFFECT", "APPLIES", "WHY"),
         [(one.policy, one.statement, one.effect, "yes" if one.applies else "no", one.why) for one in found.statements],
     )
+    if found.grants:
+        output.table(
+            ("GRANT", "APPLIES", "WHY"),
+            [(one.grant, "yes" if one.applies else "no", one.why) for one in found.grants],
+        )

@@ -35,6 +35,7 @@ from keystead.secrets.names import Reference, check_name
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
 from keystead.services.audit_operations import AuditOperations
+from keystead.services.grant_operations import GrantOperations
 from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.key_operations import SlotOperations
 from keystead.services.kms import KMSService
@@ -70,6 +71,7 @@ _KEYS: Final = _below(NamedKeyOperations, "kms.keys")
 _SLOTS: Final = _below(SlotOperations, "kms.slots")
 _AUDIT: Final = _below(AuditOperations, "kms.audit")
 _TOKENS: Final = _below(TokenOperations, "kms.tokens")
+_GRANTS: Final = _below(GrantOperations, "kms.grants")
 _POLICIES: Final = _below(PolicyOperations, "kms.policies")
 _IDENTITIES: Final = _below(IdentityOperations, "kms.identities")
 
@@ -93,6 +95,7 @@ class RemoteKMS(KMSService):
         self.slots = _SLOTS(self)
         self.audit = _AUDIT(self)
         self.policies = _POLICIES(self)
+        self.grants = _GRANTS(self)
         self.tokens = _TOKENS(self)
         self.identities = _IDENTITIES(self)
 

@@ -18,6 +18,7 @@ from keystead.access.session import Session
 from keystead.access.tokens import TokenLimits
 from keystead.crypto.kdf import Argon2Parameters
 from keystead.crypto.purpose import Purpose
+from keystead.node.grants import end_grants_to
 from keystead.node.sessions import see_tokens
 from keystead.seal.root import identity_hash_key, identity_mac_key
 from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
@@ -57,10 +58,17 @@ class Identities:
         self.add_method(PasswordMethod(self.passwords, self._binder, self._read_accounts, SqliteAccounts, self.factors))
         self.add_method(RoleMethod(self._binder, SqliteAccounts))
         self.directory = Directory(
-            node.gate, self._binder, self._read_accounts, SqliteAccounts, node.clock, self.register, self.passwords
+            node.gate,
+            self._binder,
+            self._read_accounts,
+            SqliteAccounts,
+            node.clock,
+            self.register,
+            self.passwords,
+            end_grants_to,
         )
         stored = KeptMethods(self._binder, lambda: SqliteAuthMethods(node.store.read()), SqliteAuthMethods, node.clock)
-        self.auth_methods = AuthMethods(node.gate, stored, self.register)
+        self.auth_methods = AuthMethods(node.gate, stored, self.register, end_grants_to)
         self.add_method(ProofMethod("jwt", "jwt", jwt_proof, stored))
         self.add_method(ProofMethod("certificate", "chain", certificate_proof, stored))
         node.gate.take_use = self.register.take_use

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from keystead.errors import CallerError, DataError, KeysteadError
 from keystead.keys.lifecycle import KeyState
+from keystead.node.grants import sweep_grants
 from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
 from keystead.storage.ended import KEPT_ENDED_MS, anything_ended
 from keystead.storage.named_keys import SqliteNamedKeys
@@ -29,6 +30,7 @@ def maintain(node: Node) -> None:
             failed = error
     if anything_ended(node.store.read(), node.clock.now_ms() - KEPT_ENDED_MS):
         node.identities.sweep(node.system)
+        sweep_grants(node, node.system)
     node.once.sweep()
     records = node.ring.stored()
     for record in records:

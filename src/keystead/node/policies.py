@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from keystead.access.engine import PolicyEngine
 from keystead.errors import UsageError, VersionConflict
 from keystead.gate import Gate, missing
+from keystead.node.grants import AuthenticGrants
 from keystead.node.recorder import new_operation_id
 from keystead.secrets.read import check_limit
 from keystead.storage.policies import SqlitePolicies
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 def policy_engine(node: Node) -> PolicyEngine:
     """The engine of a node; it is told of each change in the store."""
-    engine = PolicyEngine(lambda: SqlitePolicies(node.store.read()), lambda: binder_of(node), node.clock)
+    grants = AuthenticGrants(node)
+    engine = PolicyEngine(
+        lambda: SqlitePolicies(node.store.read()), lambda: binder_of(node), node.clock, lambda: grants
+    )
     node.on_change(node.system, engine.forget)
     return engine
 

@@ -6,26 +6,29 @@ Who asks is shown no policy that it may not try, and no principal that it may no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from keystead.access import explain
+from keystead.access import explain, grants
 from keystead.access.asked import Asked
 from keystead.access.compile import CompiledSet, Policy
 from keystead.access.engine import without_policy
 from keystead.access.patterns import segments_of
-from keystead.access.policy import Decision
+from keystead.access.policy import Decision, needs_no_policy
 from keystead.access.session import Authentication
 from keystead.access.statements import check_action, parse_document
 from keystead.access.stored import check_policy_name, loaded
 from keystead.access.tokens import rules_of, texts, why_ended
 from keystead.errors import SessionNotFound, UsageError
 from keystead.gate import missing
+from keystead.node.grants import AuthenticGrants
 from keystead.node.policies import binder_of, present
 from keystead.secrets.names import check_name
 from keystead.storage.policies import SqlitePolicies
 
 if TYPE_CHECKING:
-    from keystead.access.explain import Access, Explanation, PrincipalAccess
+    from keystead.access.compile import Verdict
+    from keystead.access.explain import Access, ConsideredGrant, Explanation, Granted, PrincipalAccess
     from keystead.access.session import Session
     from keystead.node.node import Node
 
@@ -36,12 +39,14 @@ _OF_THE_CALL: Final = frozenset(("time", "source", "mfa_age", "context"))
 
 
 class Supposed(NamedTuple):
-    """Whom a trial is about: the policies, and how a session would be proved that has them. `now_ms` None: now."""
+    """Whom a trial is about: how a session would be proved, and its principal ("": one without grants). `now_ms` None:
+    now."""
 
     authentication: Authentication
     tags: Mapping[str, str] | None
     context: Mapping[str, str] | None
     now_ms: int | None
+    principal: str = ""
 
 
 class _Holder(NamedTuple):
@@ -95,7 +100,13 @@ class PolicyTrials:
             for name in who:
                 if name not in rows or not self._may_try(session, name):
                     raise missing("policy", name)
-            return explain.explain(self._node.policies.compiled(who), action, resource, self._asked(supposed))
+            policies, asked = self._node.policies.compiled(who), self._asked(supposed)
+            if needs_no_policy(action):
+                return explain.explain(policies, action, resource, asked)
+            verdict = policies.decide(action, resource, asked)
+            verdict, looked = self._by_grants(session, verdict, action, resource, supposed)
+            told = explain.explained(verdict.decision, policies.policies, action, resource, asked)
+            return replace(told, grants=looked)
 
     def _explain_session(
         self, session: Session, id_: str, action: str, resource: str, supposed: Supposed
@@ -109,15 +120,37 @@ class PolicyTrials:
             )
         asked = self._asked(supposed._replace(authentication=found.authentication))
         decision, policies = without_policy(found, action, resource), tuple[Policy, ...]()
+        looked: tuple[ConsideredGrant, ...] = ()
         if decision is None or decision.reason_class != "owner":
             compiled = node.policies.compiled(found.authentication.policies)
-            decision, policies = decision or compiled.decide(action, resource, asked).decision, compiled.policies
+            policies = compiled.policies
+            if decision is None:
+                holds = "" if found.authentication.delegated else str(found.principal)
+                about = supposed._replace(principal=holds)
+                verdict = compiled.decide(action, resource, asked)
+                verdict, looked = self._by_grants(session, verdict, action, resource, about)
+                decision = verdict.decision
         if found.ended or (found.expires_ms is not None and asked.now_ms >= found.expires_ms):
             decision = Decision(False, "the session has ended", "session-ended", visible=False)
         shown = tuple(policy for policy in policies if self._may_try(session, policy.name))
         if len(shown) < len(policies):
             decision = decision._replace(reason="policies that you may not try have a part in it")
-        return explain.explained(decision, shown, action, resource, asked)
+        return replace(explain.explained(decision, shown, action, resource, asked), grants=looked)
+
+    def _by_grants(
+        self, session: Session, verdict: Verdict, action: str, resource: str, supposed: Supposed
+    ) -> tuple[Verdict, tuple[ConsideredGrant, ...]]:
+        """What grants make of a verdict that decided nothing, and which were looked at."""
+        undecided = verdict.decision.reason_class in grants.UNDECIDED
+        if not (undecided and supposed.principal and resource.startswith("key/")):
+            return verdict, ()
+        wanted = grants.Wanted(supposed.principal, action, _facts(supposed), self._asked(supposed).now_ms)
+        found = AuthenticGrants(self._node).of(resource.removeprefix("key/"), supposed.principal)
+        after = grants.decided(verdict, grants.kept_first(found), wanted)
+        if not found or self._may_list_grants(session, resource):
+            return after, explain.considered(found, wanted)
+        hidden = after.decision._replace(reason="grants that you may not list have a part in it")
+        return after._replace(decision=hidden), ()
 
     def who_can(self, session: Session, action: str, resource: str) -> Access:
         """Every statement of every policy that speaks about this, the sessions of this process that may do it now, and
@@ -131,7 +164,7 @@ class PolicyTrials:
             rows, binder = SqlitePolicies(node.store.read()), binder_of(node)
             every = _every(lambda start: rows.page(PAGE, start), lambda row: row.name)
             tried = (loaded(binder.check(row), binder) for row in every if self._may_try(session, row.name))
-            grants = tuple(explain.grants(tried, action, resource))
+            spoken = tuple(explain.speaking(tried, action, resource))
             tags, now = self._tags(session, action, resource), node.clock.now_ms()
             facts = None if tags is None else {"tags": tags}
             able = [
@@ -143,7 +176,14 @@ class PolicyTrials:
                 and node.gate.may(one, action, resource, facts)
             ]
             principals = tuple(self._able(session, action, resource, tags))
-            return explain.Access(action, resource, grants, tuple(able), principals)
+            granting = self._granting(session, action, resource)
+            return explain.Access(action, resource, spoken, tuple(able), principals, granting)
+
+    def _granting(self, session: Session, action: str, resource: str) -> tuple[Granted, ...]:
+        if not resource.startswith("key/") or not self._may_list_grants(session, resource):
+            return ()
+        found = AuthenticGrants(self._node).of(resource.removeprefix("key/"), None)
+        return explain.granting(found, action, self._node.clock.now_ms())
 
     # Who is in the store
 
@@ -195,6 +235,10 @@ class PolicyTrials:
             raise UsageError("not a resource", hint="write it as kind and name, such as secret/db/password")
         return self._node.gate.read(session, "policy:test", f"policy/{name}", "policy_tested")
 
+    def _may_list_grants(self, session: Session, resource: str) -> bool:
+        tags = self._node.named.reader.tags(resource.removeprefix("key/"))
+        return self._node.gate.may(session, "key:list-grants", resource, None if tags is None else {"tags": tags})
+
     def _may_try(self, session: Session, name: str) -> bool:
         return self._node.gate.may(session, "policy:test", f"policy/{name}")
 
@@ -211,8 +255,12 @@ class PolicyTrials:
 
     def _asked(self, supposed: Supposed) -> Asked:
         now = self._node.clock.now_ms() if supposed.now_ms is None else supposed.now_ms
-        given = {"tags": supposed.tags, "context": supposed.context}
-        return Asked(supposed.authentication, {name: facts for name, facts in given.items() if facts is not None}, now)
+        return Asked(supposed.authentication, _facts(supposed), now)
+
+
+def _facts(supposed: Supposed) -> dict[str, Mapping[str, str]]:
+    given = {"tags": supposed.tags, "context": supposed.context}
+    return {name: facts for name, facts in given.items() if facts is not None}
 
 
 def _is_secret(name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from keystead.api.endpoint import Endpoint
 from keystead.api.operations import OPERATIONS, Operation
 from keystead.services.audit_operations import AuditOperations
+from keystead.services.grant_operations import GrantOperations
 from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.key_operations import SlotOperations
 from keystead.services.kms import KMSService
@@ -24,6 +25,7 @@ FACES: Final[Mapping[str, type]] = MappingProxyType(
         "kms.slots": SlotOperations,
         "kms.audit": AuditOperations,
         "kms.tokens": TokenOperations,
+        "kms.grants": GrantOperations,
         "kms.policies": PolicyOperations,
         "kms.identities": IdentityOperations,
     }

@@ -19,6 +19,7 @@ from keystead.node.settings import Settings
 from keystead.seal.credential import Credential
 from keystead.services.audit_operations import AuditOperations
 from keystead.services.data_operations import DataOperations
+from keystead.services.grant_operations import GrantOperations
 from keystead.services.identity_operations import IdentityOperations, TokenOperations
 from keystead.services.key_operations import KeyOperations, SlotOperations
 from keystead.services.login import LoginOperations
@@ -65,6 +66,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperation
         self.slots = SlotOperations(self)
         self.audit = AuditOperations(self)
         self.policies = PolicyOperations(self)
+        self.grants = GrantOperations(self)
         self.tokens = TokenOperations(self)
         self.identities = IdentityOperations(self)
 

@@ -114,19 +114,22 @@ class PolicyOperations:
         """Why somebody may do something or not: a session of this process by its id, or who has these policies.
 
         For a session, method, source and second factor are its own. Without `tags`, those of a secret or key count that
-        is there and that this session may list. Policies that this session may not test are not shown.
+        is there and that this session may list. A principal, such as `user:ada`, alone or among the names of policies,
+        stands for whoever has its grants. Policies that this session may not test are not shown, nor grants that it
+        may not list.
 
         Raises:
             SessionNotFound, PolicyNotFound, UsageError.
         """
-        supposed = self._supposed(circumstances)
-        return self._trials().explain(self._face._session, _who(who), action, resource, supposed)
+        names, principal = _who(who)
+        supposed = self._supposed(circumstances)._replace(principal=principal)
+        return self._trials().explain(self._face._session, names, action, resource, supposed)
 
     def who_can(self, action: str, resource: str) -> Access:
-        """Every statement that speaks about an action on a resource, the sessions of this process that may do it now,
-        and the users, roles, live access tokens and auth methods of the store whose principals may.
+        """Every statement and grant about an action on a resource, the sessions of this process that may do it now,
+        and the users, roles, live access tokens and auth methods of the store whose principals may by policies.
 
-        It shows what this session may see: policies that it may test, and principals that it may list.
+        It shows what this session may see: policies that it may test, grants and principals that it may list.
 
         Raises:
             UsageError; IntegrityError where a policy is not what keystead wrote.
@@ -151,15 +154,24 @@ class PolicyOperations:
         return Supposed(authentication, _pairs(given.tags, "tags"), _pairs(given.context, "context"), at)
 
 
-def _who(given: str | Iterable[str]) -> str | tuple[str, ...]:
+def _who(given: str | Iterable[str]) -> tuple[str | tuple[str, ...], str]:
+    """The id of a session, or names of policies; and a principal, "" where none was given."""
     from keystead.access.session import check_session_id  # noqa: PLC0415 - a rare call
     from keystead.access.stored import check_policy_name  # noqa: PLC0415 - as above
+    from keystead.access.words import check_principal  # noqa: PLC0415 - as above
 
     if isinstance(given, str):
-        return check_session_id(given)
+        if ":" not in given:
+            return check_session_id(given), ""
+        given = (given,)
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise UsageError("who is the id of a session, or a list of names of policies")
-    return tuple(dict.fromkeys(check_policy_name(name) for name in given))
+    listed = list(given)
+    principals = [check_principal(one) for one in listed if isinstance(one, str) and ":" in one]
+    if len(principals) > 1:
+        raise UsageError("who has one principal at most")
+    names = (check_policy_name(one) for one in listed if one not in principals)
+    return tuple(dict.fromkeys(names)), "".join(principals)
 
 
 def _pairs(given: Mapping[str, str] | None, what: str) -> Mapping[str, str] | None:

@@ -12,6 +12,7 @@ _HEADS = {
     "key_aliases": " UNION ALL SELECT 'alias/' || alias, lower(hex(substr(mac, 1, 16))) FROM key_aliases",
     "policies": " UNION ALL SELECT 'policy/' || name, lower(hex(substr(mac, 1, 16))) FROM policies",
     "auth_methods": " UNION ALL SELECT 'auth-method/' || name, lower(hex(substr(mac, 1, 16))) FROM auth_methods",
+    "key_grants": " UNION ALL SELECT 'grant/' || grant_id, lower(hex(substr(mac, 1, 16))) FROM key_grants",
 }
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _ALIVE = {

@@ -37,6 +37,7 @@ _TABLES: Final = (
     "roles",
     "secret_ids",
     "auth_methods",
+    "key_grants",
 )
 
 

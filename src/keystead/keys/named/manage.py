@@ -43,7 +43,8 @@ MAX_ALIASES: Final = 50
 
 @dataclass(slots=True, eq=False, repr=False)
 class NamedKeyManager:
-    """The use cases of one node's named keys. `changed` is called after each commit, `scrub` after a destruction."""
+    """The use cases of one node's named keys. `changed` is called after each commit, `scrub` after a destruction;
+    `end_grants` removes the grants of a key, by its id, within a change, and says how many there were."""
 
     gate: Gate[Any]
     ring: KeyRing
@@ -53,6 +54,7 @@ class NamedKeyManager:
     clock: Clock
     changed: Callable[[], None]
     scrub: Callable[[], None]
+    end_grants: Callable[[Change[Any], str], int]
 
     # Making
 
@@ -273,7 +275,7 @@ class NamedKeyManager:
                     raise KeyStateError(f"key {name} is active", hint="suspend it first, or schedule its destruction")
                 now.rows.destroy_versions(head.key_id, None, at)
                 now.head = head._replace(state=KeyState.DESTROYED.value, destroy_ms=None, rotation_ms=None)
-                now.change.detail["through"] = head.latest
+                now.change.detail.update(through=head.latest, grants=self.end_grants(now.change, head.key_id))
         self.scrub()
         return self._after(now)
 

@@ -1,0 +1,226 @@
+"""Who may end grants, who sees them, and what is recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.backup.conftest import PASSPHRASE, derive_once  # noqa: F401 - a fixture
+from tests.methods import issuing
+from tests.policy.conftest import allow, deny, document
+from tests.policy.grants.conftest import ADA, BOB, EVE, PROD, REFUSED, acting, records, rows
+
+from keystead.errors import Denied, GrantNotFound, KeyNotFound, KeyStateError, UsageError
+from keystead.services.connection import Connection
+from keystead.services.grant_operations import GrantOperations
+from keystead.services.kms import KMSService
+
+
+def test_who_may_retire_and_who_may_revoke(store: Connection, kms: KMSService, grants: GrantOperations) -> None:
+    kms.policies.write("admin", document(allow("key/orders", actions=("key:revoke-grant",))))
+    admin, ada, eve = acting(store, "user:admin", "admin"), acting(store, ADA), acting(store, EVE)
+
+    def made(*operations: str) -> str:
+        return grants.create("orders", ADA, ["encrypt", *operations], retiring=EVE).id
+
+    plain, retirable, other = made(), made("retire-grant"), grants.create("orders", BOB, ["encrypt"], retiring=BOB).id
+    for who, grant in ((ada, plain), (ada, other), (eve, other), (admin, plain), (acting(store, BOB), plain)):
+        with pytest.raises(REFUSED):
+            who.grants.retire("orders", grant)
+    for who in (ada, eve):
+        for grant in (plain, retirable, other):
+            with pytest.raises(REFUSED):
+                who.grants.revoke("orders", grant)
+    ada.grants.retire("orders", retirable)
+    eve.grants.retire("orders", plain)
+    admin.grants.revoke("orders", other)
+    assert grants.list("orders").items == []
+    for grant in (plain, retirable, other):
+        with pytest.raises(GrantNotFound):
+            admin.grants.revoke("orders", grant)
+
+
+def test_a_grant_is_ended_on_its_own_key_only(store: Connection, kms: KMSService, grants: GrantOperations) -> None:
+    made = grants.create("orders", ADA, ["encrypt"], retiring=EVE)
+    for call in (grants.get, grants.revoke, grants.retire):
+        with pytest.raises(GrantNotFound):
+            call("cards", made.id)
+        with pytest.raises(UsageError):
+            call("orders", made.id.upper())
+    with pytest.raises(REFUSED):
+        acting(store, EVE).grants.retire("cards", made.id)
+    assert grants.get("orders", made.id) == made
+
+
+def test_a_deny_keeps_a_retiring_principal_from_retiring(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    made = grants.create("orders", ADA, ["encrypt"], retiring=EVE)
+    kms.policies.write("no", document(deny("key/**", actions=("key:retire-grant", "key:list-grants"))))
+    eve = acting(store, EVE, "no")
+    for call in (lambda: eve.grants.retire("orders", made.id), lambda: eve.grants.get("orders", made.id)):
+        with pytest.raises(REFUSED):
+            call()
+    with pytest.raises(Denied):
+        eve.grants.list(retiring=EVE)
+
+
+def test_a_grant_goes_with_its_key(store: Connection, kms: KMSService, grants: GrantOperations, path: Path) -> None:
+    made = grants.create("orders", ADA, ["encrypt"])
+    stays = grants.create("cards", ADA, ["encrypt"])
+    kms.keys.suspend("orders")
+    with pytest.raises(KeyStateError):
+        acting(store, ADA).keys.encrypt("orders", b"x")
+    kms.keys.destroy("orders")
+    assert [row[0] for row in rows(path)] == [stays.id]
+    assert [record.target for record in records(store, "grant_ended")] == [f"grant/{made.id}"]
+    assert records(store, "key_destroyed")[-1].detail["grants"] == 1
+    with pytest.raises(REFUSED):
+        acting(store, ADA).keys.encrypt("orders", b"x")
+    assert kms.audit.verify().ok
+
+
+def test_whoever_gets_the_name_of_a_removed_principal_gets_none_of_its_grants(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    identities = kms.identities
+    identities.create_user("ada", PASSPHRASE)
+    identities.create_role("ci")
+    identities.write_auth_method("corp", "jwt", issuing.config().to_json())
+    for principal in (ADA, "role:ci", "jwt:corp/ada", "jwt:corporate/ada", EVE):
+        grants.create("orders", principal, ["encrypt"])
+    identities.set_password("ada", f"another {PASSPHRASE}")
+    assert len(grants.list("orders", grantee=ADA).items) == 1
+    identities.delete_user("ada")
+    identities.delete_role("ci")
+    identities.delete_auth_method("corp")
+    assert {grant.grantee for grant in grants.list("orders").items} == {"jwt:corporate/ada", EVE}
+    assert len(records(store, "grant_ended")) == 3
+    assert kms.audit.verify().ok
+    identities.create_user("ada", PASSPHRASE)
+    token = store.login("password", name="ada", password=PASSPHRASE)
+    with pytest.raises(KeyNotFound):
+        store.as_token(token).kms.keys.encrypt("orders", b"x")
+
+
+def test_an_access_token_that_another_made_acts_by_its_policies_and_by_no_grant(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    kms.policies.write("making", document(allow("token/*", actions=("token:create",))))
+    kms.identities.create_user("ada", PASSPHRASE, policies=["making"])
+    made = grants.create("orders", ADA, ["encrypt"])
+    ada = store.as_token(store.login("password", name="ada", password=PASSPHRASE))
+    assert ada.kms.keys.encrypt("orders", b"x")
+    child = store.as_token(ada.kms.tokens.create())
+    assert child.kms.principal == ADA
+    with pytest.raises(KeyNotFound):
+        child.kms.keys.encrypt("orders", b"x")
+    with pytest.raises(REFUSED):
+        child.kms.grants.list(grantee=ADA)
+    told = kms.policies.explain(child.kms.session_id, "key:encrypt", "key/orders")
+    assert (told.allowed, told.grants) == (False, ())
+    told = kms.policies.explain(ada.kms.session_id, "key:encrypt", "key/orders")
+    assert (told.allowed, [one.grant for one in told.grants]) == (True, [made.id])
+
+
+def test_grants_are_listed_by_key_grantee_and_retiring_principal_page_by_page(
+    kms: KMSService, grants: GrantOperations
+) -> None:
+    made = [
+        grants.create(key, who, ["encrypt"], retiring=retiring)
+        for key in ("orders", "cards") for who in (ADA, EVE) for retiring in (None, EVE)
+    ]  # fmt: skip
+    for how, expected in (
+        ({"key": "orders"}, [one for one in made if one.key == "orders"]),
+        ({"grantee": ADA}, [one for one in made if one.grantee == ADA]),
+        ({"retiring": EVE}, [one for one in made if one.retiring == EVE]),
+        ({"key": "cards", "grantee": EVE, "retiring": EVE}, made[-1:]),
+        ({"grantee": BOB}, []),
+    ):  # fmt: skip
+        found, after = [], None
+        while True:
+            page = grants.list(**how, limit=1, after=after)
+            found += page.items
+            if page.next is None:
+                break
+            after = page.next
+        assert found == sorted(expected, key=lambda one: one.id)
+    for wrong in ({}, {"grantee": "ada"}, {"key": "orders", "limit": 0}, {"key": "orders", "after": "x"}):
+        with pytest.raises(UsageError):
+            grants.list(**wrong)
+    with pytest.raises(KeyNotFound):
+        grants.list("nowhere")
+
+
+def test_who_has_no_policy_sees_its_own_grants_and_no_other(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    own, other = grants.create("orders", ADA, ["encrypt"], retiring=EVE), grants.create("orders", BOB, ["encrypt"])
+    ada, eve = acting(store, ADA), acting(store, EVE)
+    for _ in range(2):
+        with pytest.raises(REFUSED):
+            ada.grants.list("orders")
+        assert ada.grants.list(grantee=ADA).items == ada.grants.list("orders", grantee=ADA).items == [own]
+        assert eve.grants.list(retiring=EVE).items == [own]
+        assert ada.grants.get("orders", own.id) == eve.grants.get("orders", own.id) == own
+        for who, how in ((ada, {"grantee": BOB}), (ada, {"retiring": EVE}), (eve, {"grantee": ADA})):
+            with pytest.raises(Denied):
+                who.grants.list(**how)
+        for who in (ada, eve):
+            with pytest.raises(REFUSED):
+                who.grants.get("orders", other.id)
+    kms.policies.write("look", document(allow("key/*", actions=("key:list-grants",)), deny("key/cards")))
+    grants.create("cards", BOB, ["encrypt"])
+    looking = acting(store, "user:looks", "look")
+    assert looking.grants.list(grantee=BOB).items == [other]
+
+
+def test_explain_and_who_can_name_the_grant_that_decided(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    plain = grants.create("orders", ADA, ["decrypt", "create-grant"])
+    bound = grants.create("orders", ADA, ["encrypt"], context_subset=PROD, ttl="1h")
+    kms.policies.write("app", document(allow("secret/**")))
+    ada = acting(store, ADA, "app")
+    for who in (ada.session_id, ["app", ADA], ADA):
+        told = kms.policies.explain(who, "key:decrypt", "key/orders")
+        assert (told.allowed, told.reason_class, told.reason) == (True, "granted", f"grant {plain.id} allows it")
+        assert {one.grant: one.applies for one in told.grants} == {plain.id: True, bound.id: False}
+        told = kms.policies.explain(who, "key:encrypt", "key/orders")
+        assert (told.allowed, told.reason_class) == (False, "condition")
+        assert bound.id in told.reason
+        assert {one.why for one in told.grants} == {"it is of other operations", "its constraints are not met"}
+        assert not kms.policies.explain(who, "key:encrypt", "key/cards").grants
+    assert not kms.policies.explain(["app"], "key:decrypt", "key/orders").allowed
+    with pytest.raises(UsageError):
+        kms.policies.explain([ADA, EVE], "key:decrypt", "key/orders")
+    able = kms.policies.who_can("key:decrypt", "key/orders")
+    assert [(one.grant, one.grantee, one.conditions) for one in able.grants] == [(plain.id, ADA, ())]
+    assert ada.session_id in able.sessions
+    (told_of,) = kms.policies.who_can("key:encrypt", "key/orders").grants
+    assert told_of.conditions == ("context", "time")
+
+
+def test_each_change_and_look_leaves_a_record_and_a_refusal_its_reason(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    first = grants.create("orders", ADA, ["encrypt"], context_equals=PROD)
+    second = grants.create("orders", ADA, ["encrypt"], retiring=EVE)
+    grants.get("orders", first.id)
+    grants.list("orders")
+    grants.revoke("orders", first.id)
+    acting(store, EVE).grants.retire("orders", second.id)
+    made = records(store, "grant_created")
+    assert [record.target for record in made] == [f"grant/{first.id}", f"grant/{second.id}"]
+    assert (made[0].detail["key"], made[0].detail["grantee"], made[0].detail["operations"]) == (
+        "orders", ADA, '["encrypt"]',
+    )  # fmt: skip
+    assert records(store, "grant_read")[0].detail["grant"] == first.id
+    assert records(store, "grants_listed")[0].detail["count"] == 2
+    (revoked,), (retired,) = records(store, "grant_revoked"), records(store, "grant_retired")
+    assert (revoked.target, retired.target) == (f"grant/{first.id}", f"grant/{second.id}")
+    assert retired.principal == EVE
+    with pytest.raises(REFUSED):
+        acting(store, EVE).grants.revoke("orders", first.id)
+    assert records(store, "access_denied")[-1].detail["action"] == "key:revoke-grant"
+    assert kms.audit.verify().ok
