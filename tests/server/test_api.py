@@ -138,6 +138,29 @@ def test_a_request_id_comes_back_and_stands_in_the_log(server: Server) -> None:
     assert hostile.headers["x-request-id"] != 'a"b'
 
 
+def test_a_batch_leaves_one_record_that_says_how_many_and_one_for_each_that_failed(server: Server) -> None:
+    server.request("POST", "/api/v1/keys", {"name": "first/batch", "type": "aes-256-gcm"})
+    items = [{"plaintext": PLAIN, "context": {"n": str(number)}} for number in range(50)]
+    asked = {"operation": "encrypt", "items": items}
+    sealed = server.request("POST", "/api/v1/keys/first/batch:batch", asked).json["items"]
+    blobs = [
+        {"ciphertext": item["ciphertext"], "context": {"n": str(n if n % 10 else -1)}} for n, item in enumerate(sealed)
+    ]
+    opened = server.request(
+        "POST",
+        "/api/v1/keys/first/batch:batch",
+        {"operation": "decrypt", "items": blobs},
+        headers={"X-Request-Id": "batch-7"},
+    ).json["items"]
+    assert [number for number, item in enumerate(opened) if "error" in item] == [0, 10, 20, 30, 40]
+    entries = server.request("GET", "/api/v1/audit?count=40").json["items"]
+    mine = [entry["record"] for entry in entries if entry["record"]["request_id"] == "batch-7"]
+    told = [(record["outcome"], record["detail"].get("uses")) for record in mine]
+    # A use is counted before its outcome is known.
+    assert sorted(told, key=str) == [("failed", None)] * 5 + [("success", 50)]
+    assert {record["target"] for record in mine} == {"key/first/batch"}
+
+
 def test_a_login_gives_a_token_that_acts(server: Server) -> None:
     user = {"name": "ada", "password": "correct horse battery", "policies": ["administrator"]}
     assert server.request("POST", "/api/v1/users", user).status == 201

@@ -34,7 +34,7 @@ class Kept:
 
     def ask(self, method: str, path: str, body: Any = None, token: str = "") -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {token or self._server.token}", "Content-Type": "application/json"}
-        for _ in range(50):
+        for _ in range(600):  # half a minute, on a machine that does much else too
             try:
                 self._connection.request(method, path, None if body is None else json.dumps(body), headers)
                 answer = self._connection.getresponse()

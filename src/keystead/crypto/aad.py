@@ -66,8 +66,9 @@ def canonical_aad(aad: AAD) -> bytes:
 
 
 def _canonical_mapping(aad: Mapping[str, str]) -> bytes:
-    if not all(isinstance(name, str) and isinstance(value, str) for name, value in aad.items()):
-        raise UsageError("an AAD mapping must be of text to text")
+    for name, value in aad.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise UsageError("an AAD mapping must be of text to text")
     items: list[str] = []
     for name in sorted(aad):
         items += (name, aad[name])

@@ -54,8 +54,11 @@ class Recorder:
         self._tell(entry)
 
     def append_use(self, content: bytes, use: UseCounter) -> None:
-        """Write the record of one use, where each has one."""
-        if not self._write(content):
+        """Write the record of one use, where each has one; many of one kind in one request share theirs."""
+        uses = getattr(self._mine, "uses", None)
+        if uses is not None:
+            uses[use] = uses.get(use, 0) + 1
+        elif not self._write(content):
             self._woken()
         if _LOG.isEnabledFor(logging.DEBUG):
             log_event(use.event, use.target, "success", {})
@@ -80,15 +83,23 @@ class Recorder:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """What this thread records inside the block is written at once at its end, before the block is left.
+        """What this thread records inside the block is written at once at its end, before the block is left: of uses
+        of one kind one record, which says how many there were.
 
         Raises:
             AuditUnavailable: nothing of it is there; what was done inside must not be told.
         """
         self.hold()
+        counted: dict[UseCounter, int] = {}
+        self._mine.uses = counted
         try:
             yield
         finally:
+            self._mine.uses = None
+            for use, uses in counted.items():
+                self._write(
+                    self._content(Entry(use.session, use.principal, use.event, use.target, detail={"uses": uses}))
+                )
             self.wait(self.release())
 
     def wait(self, position: int) -> None:

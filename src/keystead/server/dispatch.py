@@ -71,9 +71,9 @@ class Dispatch:
 
     # On the event loop
 
-    def is_hot(self, method: str, target: bytes) -> bool:
-        """Whether a target is one that `attempt` may answer."""
-        return (method, target) in self._hot
+    def known(self, method: str, target: bytes) -> Known | None:
+        """What `attempt` may answer, if this target was answered before and is of that kind."""
+        return self._hot.get((method, target))
 
     def caller(self, request: Request) -> Caller | None:
         """Who asks, if its session is open here."""
@@ -82,10 +82,9 @@ class Dispatch:
             return None
         return self._callers.known(self._callers.named(token, request.source, request.binding))
 
-    def attempt(self, request: Request, caller: Caller) -> bytes | WouldWait:
+    def attempt(self, known: Known, request: Request, caller: Caller) -> bytes | WouldWait:
         """The body of a successful answer to who was found to ask, or WOULD_WAIT."""
-        known = self._hot.get((request.method, request.target))
-        if known is None or not caller.is_ready() or self._rates.principal(caller.name) is not None:
+        if not caller.is_ready() or self._rates.principal(caller.name) is not None:
             return WOULD_WAIT
         told = REQUEST_ID.set(request.request_id)
         try:

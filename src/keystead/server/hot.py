@@ -17,6 +17,7 @@ from keystead.gate import WOULD_WAIT, WouldWait
 from keystead.server.callers import Caller
 from keystead.services.data_operations import DataOperations
 
+_TEXTS: Final = {str}
 Body = dict[str, Any]
 Attempt = Callable[[Caller, str, Body], bytes | WouldWait]
 SHORT: Final = 16_384
@@ -24,9 +25,9 @@ SHORT: Final = 16_384
 
 
 def _is_context(context: Any) -> bool:
-    if type(context) is dict:
-        return all(type(text) is str for text in context.values())
-    return context is None or type(context) is str
+    if type(context) is not dict:
+        return context is None or type(context) is str
+    return set(map(type, context.values())) <= _TEXTS
 
 
 def _short(text: Any) -> bytes | None:

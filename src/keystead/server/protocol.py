@@ -34,6 +34,7 @@ _KEPT: Final = frozenset(
 _ONCE: Final = frozenset(_KEPT - {b"accept-encoding"})
 _QUEUED: Final = 16
 LINGER_SECONDS: Final = 1.0
+_METHODS: Final = {name: name.decode("ascii") for name in (b"GET", b"POST", b"PUT", b"PATCH", b"DELETE")}
 _OTHER_PROTOCOLS: Final = frozenset((b"CONNECT", b"PRI"))
 
 
@@ -46,6 +47,7 @@ class ApiProtocol(HttpToolsProtocol):
         self.worker = worker
         self.limits = worker.settings
         self._clock = worker.monotonic
+        self._now = 0.0
         self.deadline = 0.0
         self._late: Refusal | None = None
         self._header_bytes = 0
@@ -58,7 +60,11 @@ class ApiProtocol(HttpToolsProtocol):
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._method = ""
         self._most_header_bytes = self.limits.max_header_bytes
+        self._header_seconds = self.limits.header_timeout_ms / 1000
         self._body_seconds = self.limits.body_timeout_ms / 1000
+        self._idle_seconds = self.limits.idle_timeout_ms / 1000
+        self._any_host = worker.is_host(b"")
+        self._limited = bool(self.limits.requests_per_address)
         self._shown: bytes | None = None
         self._caller: Caller | None = None
         self._source = ""
@@ -71,6 +77,7 @@ class ApiProtocol(HttpToolsProtocol):
         """A connection came: its deadline begins, and so may its end, where there are too many."""
         super().connection_made(transport)
         self._source = self.client[0] if self.client else ""
+        self._now = self._clock()
         self._await_headers()
         secured = transport.get_extra_info("ssl_object")
         shown = secured.getpeercert(binary_form=True) if secured is not None else None
@@ -88,10 +95,10 @@ class ApiProtocol(HttpToolsProtocol):
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _await_headers(self) -> None:
-        self.deadline, self._late = self._clock() + self.limits.header_timeout_ms / 1000, answers.TOO_SLOW
+        self.deadline, self._late = self._now + self._header_seconds, answers.TOO_SLOW
 
     def _await_request(self) -> None:
-        self.deadline, self._late = self._clock() + self.limits.idle_timeout_ms / 1000, None
+        self.deadline, self._late = self._clock() + self._idle_seconds, None
 
     def is_late(self, now: float) -> bool:
         """Whether what is waited for should be here by now."""
@@ -109,6 +116,7 @@ class ApiProtocol(HttpToolsProtocol):
         if self._ending:
             return
         self._unset_keepalive_if_required()
+        self._now = self._clock()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -147,13 +155,14 @@ class ApiProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
-        self._header_bytes, self._length, self._mine = 0, 0, False
+        self._header_bytes, self._length, self._mine, self._ours = 0, 0, False, False
         self._parts, self._seen = [], {}
         self._await_headers()
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
         self.url += url
+        self._ours = self.url.startswith(_OURS) and not self.worker.is_streamed(self.url)
         self._header_bytes += len(url)
         if self._header_bytes > self._most_header_bytes:
             self._turn_away(answers.LONG_HEADERS)
@@ -163,7 +172,9 @@ class ApiProtocol(HttpToolsProtocol):
         if self._ending:
             return
         name = name.lower()
-        self.headers.append((name, value))
+        if not self._ours:
+            # For the ASGI application, which is given all of them.
+            self.headers.append((name, value))
         self._header_bytes += len(name) + len(value) + 4
         if self._header_bytes > self._most_header_bytes:
             self._turn_away(answers.LONG_HEADERS)
@@ -180,8 +191,8 @@ class ApiProtocol(HttpToolsProtocol):
         if refusal is not None:
             self._turn_away(refusal)
             return
-        self.deadline, self._late = self._clock() + self._body_seconds, answers.TOO_SLOW
-        self._mine = self.url.startswith(_OURS) and not self.worker.is_streamed(self.url)
+        self.deadline, self._late = self._now + self._body_seconds, answers.TOO_SLOW
+        self._mine = self._ours
         expected = self._seen.get(b"expect")
         if not self._mine:
             self.expect_100_continue = expected is not None
@@ -193,7 +204,7 @@ class ApiProtocol(HttpToolsProtocol):
         """What is wrong with the head of a request, if anything is."""
         seen, version = self._seen, self.parser.get_http_version()
         method = self.parser.get_method()
-        self._method = "" if method in _OTHER_PROTOCOLS else method.decode("ascii")
+        self._method = _METHODS.get(method) or ("" if method in _OTHER_PROTOCOLS else method.decode("ascii"))
         known = version == "1.1" and b"host" in seen if version != "1.0" else b"transfer-encoding" not in seen
         if not known or not self._method or not self.url.startswith(b"/"):
             return answers.MALFORMED
@@ -205,9 +216,9 @@ class ApiProtocol(HttpToolsProtocol):
                 return answers.TOO_LARGE
         elif seen.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             return answers.MALFORMED
-        if seen.get(b"expect", b"100-continue").lower() != b"100-continue":
+        if b"expect" in seen and seen[b"expect"].lower() != b"100-continue":
             return answers.MALFORMED
-        return None if self.worker.is_host(seen.get(b"host", b"")) else answers.BAD_HOST
+        return None if self._any_host or self.worker.is_host(seen.get(b"host", b"")) else answers.BAD_HOST
 
     def _hand_over(self) -> None:
         """A request for the ASGI application, which must not overtake an answer that is still to come."""
@@ -236,8 +247,8 @@ class ApiProtocol(HttpToolsProtocol):
         """The request is whole: answer it."""
         if self._ending:
             return
-        self._await_request()
         if not self._mine:
+            self._await_request()
             super().on_message_complete()
             return
         seen = self._seen
@@ -265,18 +276,19 @@ class ApiProtocol(HttpToolsProtocol):
     def _answer(self, request: Request, keep_alive: bool) -> None:
         worker = self.worker
         self._busy = True
-        late = worker.rates.address(request.source)
+        late = worker.rates.address(request.source) if self._limited else None
         if late is not None:
             answer = of_refusal(answers.TOO_MANY, request.request_id, (b"retry-after", b"%d" % late))
             self._done(request, answer, keep_alive)
             return
-        if worker.dispatch.is_hot(request.method, request.target):
+        known = worker.dispatch.known(request.method, request.target)
+        if known is not None:
             # Who shows on one connection what it showed there before is known by that.
             if self._caller is None or request.authorization != self._shown:
                 self._caller, self._shown = worker.dispatch.caller(request), request.authorization
             if self._caller is not None:
                 worker.group.begin()
-                body = worker.dispatch.attempt(request, self._caller)
+                body = worker.dispatch.attempt(known, request, self._caller)
                 if not isinstance(body, WouldWait):
                     worker.group.add(partial(self._leave, request, body, keep_alive))
                     return
