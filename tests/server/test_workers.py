@@ -23,6 +23,7 @@ import keystead
 from keystead.errors import KeysteadError, SecretNotFound
 
 ROUNDS = int(os.environ.get("KEYSTEAD_SERVER_ROUNDS", "300"))
+KILLING_ROUNDS = int(os.environ.get("KEYSTEAD_SERVER_KILLING_ROUNDS", "30"))
 
 
 class Kept:
@@ -68,10 +69,12 @@ def test_t41_a_request_that_begins_after_the_answer_to_a_change_sees_it_in_every
         role = kms.identities.create_role("seen", policies=["seen"])
         secret_id = kms.identities.create_secret_id("seen").reveal()
     old: list[str] = []
+    tries, kills = itertools.count(), itertools.count()
 
     def look(what: str, wanted: Any, ask: Any) -> None:
         for each in connections:
             got = ask(each)
+            next(tries)
             if got != wanted:
                 old.append(f"{what}: {got} in the place of {wanted}")
 
@@ -80,10 +83,11 @@ def test_t41_a_request_that_begins_after_the_answer_to_a_change_sees_it_in_every
         return str(connections[0].ask("POST", "/api/v1/login/role", login)[1]["token"])
 
     version = connections[0].ask("PUT", "/api/v1/secrets/seen", {"value": "0"})[1]["version"]
-    rounds = ROUNDS // 10 if killing else ROUNDS
+    rounds = KILLING_ROUNDS if killing else ROUNDS
     for number in range(rounds):
         if killing and number % 5 == 4:
             os.kill(chosen.choice(server.workers()), signal.SIGKILL)
+            next(kills)
         change = connections[next(turn) % len(connections)]
         kind = number % 4
         if kind == 0:
@@ -113,6 +117,8 @@ def test_t41_a_request_that_begins_after_the_answer_to_a_change_sees_it_in_every
             look(
                 "allowed again", 200, lambda each, shown=shown: each.ask("GET", "/api/v1/secrets/seen", token=shown)[0]
             )
+    print(f"{rounds:,} changes, {next(tries):,} tries behind their answers, {len(old)} of them saw old state")
+    print(f"{next(kills)} workers were killed")
     assert old == []
 
 
@@ -302,3 +308,24 @@ def test_errors_of_ours_are_all_that_comes_out(own_server: Any) -> None:
     server = own_server()
     with server.connect() as connection, pytest.raises(KeysteadError):
         connection.kms.keys.read("none")
+
+
+def test_callers_whose_tokens_have_ended_are_not_kept(own_server: Any) -> None:
+    server = own_server()
+    made = [server.request("POST", "/api/v1/tokens", {"ttl": "1s" if n % 2 else "1h"}).json for n in range(20)]
+    for each in made:
+        assert server.request("GET", "/api/v1/whoami", token=each["token"]).status == 200
+    assert callers(server) == 21
+    for each in made[::2]:
+        assert server.request("DELETE", f"/api/v1/tokens/{each['info']['accessor']}").status == 200
+    end = time.monotonic() + 20
+    while callers(server) > 1 and time.monotonic() < end:
+        time.sleep(0.2)
+    assert callers(server) == 1
+
+
+def callers(server: Server) -> int:
+    """How many sessions of access tokens the only worker keeps."""
+    found = re.search(rb"^keystead_callers (\d+)$", server.request("GET", "/metrics").body, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
