@@ -20,7 +20,10 @@ import pytest
 from tests.server.conftest import Server
 
 import keystead
+from keystead.clock import SystemClock
 from keystead.errors import KeysteadError, SecretNotFound
+from keystead.storage.sqlite import BUSY_SECONDS
+from keystead.storage.writer_lock import WriterLock
 
 ROUNDS = int(os.environ.get("KEYSTEAD_SERVER_ROUNDS", "300"))
 KILLING_ROUNDS = int(os.environ.get("KEYSTEAD_SERVER_KILLING_ROUNDS", "30"))
@@ -210,15 +213,35 @@ def test_a_parent_that_is_killed_is_followed_by_another_and_nothing_is_lost(own_
     assert len(told) > before
     assert failed == []
     assert server.request("GET", "/health/ready", token=None).status == 200
-    parents = subprocess.run(["pgrep", "-f", str(server.folder)], check=False, capture_output=True, text=True)
-    found_parents = [int(pid) for pid in parents.stdout.split() if _parent(int(pid)) == 1]
-    for pid in found_parents:
+    assert len(stop_followers(server)) == 1
+    check_store(server, told)
+
+
+def test_who_takes_over_waits_for_a_store_that_is_busy(own_server: Any) -> None:
+    server = own_server("--workers", "2")
+    held = WriterLock(server.folder / "keystead.db.lock", server.folder, SystemClock(), 10)
+    held.take()
+    server.process.kill()
+    server.process.wait()
+    server.said = b""
+    time.sleep(BUSY_SECONDS + 3)  # longer than an opening waits
+    held.give()
+    held.close()
+    server.wait_for(re.compile(rb"keystead answers at (\S+)"))
+    assert server.request("PUT", "/api/v1/secrets/after", {"value": "x"}).status == 200
+    stop_followers(server)
+
+
+def stop_followers(server: Server) -> list[int]:
+    """Stop the parents that followed one that was killed; which they were."""
+    listing = subprocess.run(["pgrep", "-f", str(server.folder)], check=False, capture_output=True, text=True)
+    parents = [int(pid) for pid in listing.stdout.split() if _parent(int(pid)) == 1]
+    for pid in parents:
         os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + 20
-    while any(_parent(pid) is not None for pid in found_parents) and time.monotonic() < end:
+    while any(_parent(pid) is not None for pid in parents) and time.monotonic() < end:
         time.sleep(0.1)
-    assert len(found_parents) == 1
-    check_store(server, told)
+    return parents
 
 
 def _parent(pid: int) -> int | None:
