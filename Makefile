@@ -1,6 +1,6 @@
 # Every chore is one word. All of them make what they need; only the first time needs a network.
 .DEFAULT_GOAL := help
-.PHONY: help run test check policy-campaign api-campaign server-campaign bench bench-server lock clean
+.PHONY: help run test check policy-campaign api-campaign server-campaign server-soak bench bench-server lock clean
 VENV := .venv
 BENCH_VENV := .venv-bench
 CAMPAIGN_VENV := .venv-campaign
@@ -41,7 +41,12 @@ api-campaign: ## a schema fuzzer with every check on against a live server (ARGS
 
 server-campaign: ## 10,000 tries at finding old state after an answer, in every worker (ARGS="..." for pytest)
 	@requirements/set-up $(VENV) requirements/test.txt
-	@KEYSTEAD_SERVER_ROUNDS=2500 $(VENV)/bin/python -m pytest -q tests/server/test_workers.py -k t41 $(ARGS)
+	@KEYSTEAD_SERVER_ROUNDS=1000 KEYSTEAD_SERVER_KILLING_ROUNDS=750 \
+		$(VENV)/bin/python -m pytest -q -rP tests/server/test_workers.py -k t41 $(ARGS)
+
+server-soak: ## so many minutes of mixed load with faults beside a model, to docs/soak.md from 15 on (ARGS="3")
+	@requirements/set-up $(VENV) requirements/test.txt
+	@$(WITHOUT_SETTINGS) $(VENV)/bin/python -m tests.server.soak.campaign $(ARGS)
 
 bench: ## keystead and its peers side by side, written to docs/benchmark.md (ARGS="ciphers" for a part)
 	@requirements/set-up $(BENCH_VENV) requirements/bench.txt

@@ -44,6 +44,18 @@ def test_signing_and_verifying(server: Server, kind: str) -> None:
             assert server.request("POST", f"/api/v1/keys/first/{kind}:verify", body).json == {"valid": good}
 
 
+def test_every_item_of_a_batch_is_answered_as_a_single_call_is(server: Server) -> None:
+    server.request("POST", "/api/v1/keys", {"name": "first/batch"})
+    long = base64.b64encode(bytes(20_000)).decode()  # too long for the short way
+    for items in ([{"plaintext": PLAIN}] * 3, [{"plaintext": long}] * 2):
+        body = {"operation": "encrypt", "items": [*items, {"plaintext": PLAIN, "algorithm": "none"}]}
+        made = server.request("POST", "/api/v1/keys/first/batch:batch", body).json["items"]
+        assert [item["key_version"] for item in made[:-1]] == [1] * len(items)
+        assert made[-1]["error"]["code"] == "KS1001"
+    wrong = server.request("POST", "/api/v1/keys/first/none:batch", {"operation": "encrypt", "items": items})
+    assert {item["error"]["code"] for item in wrong.json["items"]} == {"KS1105"}
+
+
 def test_macs(server: Server) -> None:
     server.request("POST", "/api/v1/keys", {"name": "first/mac", "type": "hmac-sha-256"})
     for _ in range(2):

@@ -20,9 +20,13 @@ import pytest
 from tests.server.conftest import Server
 
 import keystead
+from keystead.clock import SystemClock
 from keystead.errors import KeysteadError, SecretNotFound
+from keystead.storage.sqlite import BUSY_SECONDS
+from keystead.storage.writer_lock import WriterLock
 
 ROUNDS = int(os.environ.get("KEYSTEAD_SERVER_ROUNDS", "300"))
+KILLING_ROUNDS = int(os.environ.get("KEYSTEAD_SERVER_KILLING_ROUNDS", "30"))
 
 
 class Kept:
@@ -68,10 +72,12 @@ def test_t41_a_request_that_begins_after_the_answer_to_a_change_sees_it_in_every
         role = kms.identities.create_role("seen", policies=["seen"])
         secret_id = kms.identities.create_secret_id("seen").reveal()
     old: list[str] = []
+    tries, kills = itertools.count(), itertools.count()
 
     def look(what: str, wanted: Any, ask: Any) -> None:
         for each in connections:
             got = ask(each)
+            next(tries)
             if got != wanted:
                 old.append(f"{what}: {got} in the place of {wanted}")
 
@@ -80,10 +86,11 @@ def test_t41_a_request_that_begins_after_the_answer_to_a_change_sees_it_in_every
         return str(connections[0].ask("POST", "/api/v1/login/role", login)[1]["token"])
 
     version = connections[0].ask("PUT", "/api/v1/secrets/seen", {"value": "0"})[1]["version"]
-    rounds = ROUNDS // 10 if killing else ROUNDS
+    rounds = KILLING_ROUNDS if killing else ROUNDS
     for number in range(rounds):
         if killing and number % 5 == 4:
             os.kill(chosen.choice(server.workers()), signal.SIGKILL)
+            next(kills)
         change = connections[next(turn) % len(connections)]
         kind = number % 4
         if kind == 0:
@@ -113,6 +120,8 @@ def test_t41_a_request_that_begins_after_the_answer_to_a_change_sees_it_in_every
             look(
                 "allowed again", 200, lambda each, shown=shown: each.ask("GET", "/api/v1/secrets/seen", token=shown)[0]
             )
+    print(f"{rounds:,} changes, {next(tries):,} tries behind their answers, {len(old)} of them saw old state")
+    print(f"{next(kills)} workers were killed")
     assert old == []
 
 
@@ -204,15 +213,35 @@ def test_a_parent_that_is_killed_is_followed_by_another_and_nothing_is_lost(own_
     assert len(told) > before
     assert failed == []
     assert server.request("GET", "/health/ready", token=None).status == 200
-    parents = subprocess.run(["pgrep", "-f", str(server.folder)], check=False, capture_output=True, text=True)
-    found_parents = [int(pid) for pid in parents.stdout.split() if _parent(int(pid)) == 1]
-    for pid in found_parents:
+    assert len(stop_followers(server)) == 1
+    check_store(server, told)
+
+
+def test_who_takes_over_waits_for_a_store_that_is_busy(own_server: Any) -> None:
+    server = own_server("--workers", "2")
+    held = WriterLock(server.folder / "keystead.db.lock", server.folder, SystemClock(), 10)
+    held.take()
+    server.process.kill()
+    server.process.wait()
+    server.said = b""
+    time.sleep(BUSY_SECONDS + 3)  # longer than an opening waits
+    held.give()
+    held.close()
+    server.wait_for(re.compile(rb"keystead answers at (\S+)"))
+    assert server.request("PUT", "/api/v1/secrets/after", {"value": "x"}).status == 200
+    stop_followers(server)
+
+
+def stop_followers(server: Server) -> list[int]:
+    """Stop the parents that followed one that was killed; which they were."""
+    listing = subprocess.run(["pgrep", "-f", str(server.folder)], check=False, capture_output=True, text=True)
+    parents = [int(pid) for pid in listing.stdout.split() if _parent(int(pid)) == 1]
+    for pid in parents:
         os.kill(pid, signal.SIGTERM)
     end = time.monotonic() + 20
-    while any(_parent(pid) is not None for pid in found_parents) and time.monotonic() < end:
+    while any(_parent(pid) is not None for pid in parents) and time.monotonic() < end:
         time.sleep(0.1)
-    assert len(found_parents) == 1
-    check_store(server, told)
+    return parents
 
 
 def _parent(pid: int) -> int | None:
@@ -302,3 +331,24 @@ def test_errors_of_ours_are_all_that_comes_out(own_server: Any) -> None:
     server = own_server()
     with server.connect() as connection, pytest.raises(KeysteadError):
         connection.kms.keys.read("none")
+
+
+def test_callers_whose_tokens_have_ended_are_not_kept(own_server: Any) -> None:
+    server = own_server()
+    made = [server.request("POST", "/api/v1/tokens", {"ttl": "1s" if n % 2 else "1h"}).json for n in range(20)]
+    for each in made:
+        assert server.request("GET", "/api/v1/whoami", token=each["token"]).status == 200
+    assert callers(server) == 21
+    for each in made[::2]:
+        assert server.request("DELETE", f"/api/v1/tokens/{each['info']['accessor']}").status == 200
+    end = time.monotonic() + 20
+    while callers(server) > 1 and time.monotonic() < end:
+        time.sleep(0.2)
+    assert callers(server) == 1
+
+
+def callers(server: Server) -> int:
+    """How many sessions of access tokens the only worker keeps."""
+    found = re.search(rb"^keystead_callers (\d+)$", server.request("GET", "/metrics").body, re.MULTILINE)
+    assert found is not None
+    return int(found[1])

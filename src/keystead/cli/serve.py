@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from keystead.cli.context import Context, global_options, pass_context
-from keystead.errors import MissingExtra
+from keystead.errors import MissingExtra, StoreBusy
 
 if TYPE_CHECKING:
     import socket
@@ -36,12 +36,26 @@ def serve(context: Context, /, **flags: Any) -> None:
     keystead.toml, in this order; `keystead config explain` says where each came from.
     """
     require_server()
+    from keystead.node.settings import environment
+    from keystead.server.supervisor import LISTEN_FDS
+
+    while True:
+        try:
+            settings = _settings(context, flags)
+            break
+        except StoreBusy:
+            # Nobody would start again who takes over from a parent that was killed; clients wait on its sockets.
+            if not environment().get(LISTEN_FDS):
+                raise
+    run_server(context, settings)
+
+
+def _settings(context: Context, flags: dict[str, Any]) -> ServerSettings:
+    """The settings. What cannot be opened is told here, and not by every worker."""
     from keystead.cli.server_settings import configuration_for
 
     with context.owner(serving=True) as owner:
-        # What cannot be opened is told here, and not by every worker.
-        settings = configuration_for(owner.node.location, flags).settings
-    run_server(context, settings)
+        return configuration_for(owner.node.location, flags).settings
 
 
 def require_server() -> None:

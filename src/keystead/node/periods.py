@@ -39,6 +39,9 @@ class Periods:
         """Call back whenever what a session kept may not be used any more, until it is closed."""
         table = self._lazy if session.id in self._lazy else self._eager
         table[session.id] = (*table.get(session.id, ()), callback)
+        if session.ended:
+            # It may have been closed in between, and nobody would forget this.
+            self.forget(session.id)
 
     def end(self) -> None:
         """Something changed."""
@@ -61,7 +64,7 @@ class Periods:
             if session.id in self._lazy:
                 self._caught_up[session.id] = number
 
-    def forget(self, session: Session) -> None:
+    def forget(self, session_id: str) -> None:
         """The session has ended, and keeps nothing any more."""
         for table in (self._eager, self._lazy, self._caught_up):
-            table.pop(session.id, None)
+            table.pop(session_id, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -52,6 +53,7 @@ def _forget(node: Node, session_id: str) -> None:
     node.sessions.pop(session_id, None)
     node.counts.forget(session_id)
     node.recorder.forget(session_id)
+    node.periods.forget(session_id)
 
 
 def identities_of(node: Node) -> Identities:
@@ -64,14 +66,15 @@ def identities_of(node: Node) -> Identities:
 def close_session(node: Node, session: Session) -> None:
     """End the session of a service that is closed; recorded, unless the session is of the process that forked this one.
 
-    Closing it again changes nothing. An end is never refused, also where it cannot be recorded.
+    Closing it again changes nothing. An end is never refused, also where it cannot be recorded. One that had ended
+    before, since its access token did, is forgotten all the same: what it kept for its periods is large.
     """
     if not session.ended:
         node.end_session(session.id)
         if session.id not in node.inherited_sessions:
             with suppress(AuditUnavailable):
                 node.record(session, "session_closed", f"session/{session.id}")
-        node.periods.forget(session)
+    node.periods.forget(session.id)
 
 
 def see_sessions(node: Node) -> None:
@@ -88,6 +91,14 @@ def see_session(node: Node, session: Session) -> None:
     if not session.ended and SqliteRevocations(node.store.read()).among([session.id]):
         session.end()
     _see_tokens_of(node, [session])
+
+
+def gone_among(node: Node, sessions: Sequence[Session]) -> list[Session]:
+    """Those of a few sessions that were revoked, or whose access tokens have ended; none is ended here."""
+    live = [session for session in sessions if not session.ended and session.authentication.accessor]
+    revoked = SqliteRevocations(node.store.read()).among([session.id for session in live])
+    gone = {session.id for session in node.identities.register.see(live)} | revoked
+    return [session for session in sessions if session.ended or session.id in gone]
 
 
 def see_tokens(node: Node) -> None:

@@ -13,10 +13,13 @@ from keystead.crypto.types import KeyType
 from keystead.errors import KeysteadError, SessionEnded
 from keystead.keys.named.short import attempts
 from keystead.node.node import Node
+from keystead.node.sessions import gone_among
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
 
 MAX_CALLERS: Final = 20_000
+SWEPT: Final = 100
+"""How many are looked at in one sweep: what it takes is to delay no request."""
 
 
 class Caller:
@@ -63,6 +66,7 @@ class Callers:
         self._key = HmacKey(KeyType.HMAC_SHA_256, random_bytes(32))
         self._known: OrderedDict[bytes, Caller] = OrderedDict()
         self._opening: dict[bytes, threading.Lock] = {}
+        self._unseen: list[bytes] = []
         self._lock = threading.Lock()
 
     def named(self, token: str, source: str, binding: str) -> bytes:
@@ -106,6 +110,24 @@ class Callers:
     def _opened(self, token: str, source: str, binding: str) -> Caller:
         session = self._node.identities.open_session(self._owner._session, token, source, binding, lazy=True)
         return Caller(self._node, KMSService._acting(self._node, session))
+
+    def sweep(self) -> None:
+        """Look at some of the callers, and at others the next time: those whose access tokens have ended are forgotten.
+
+        Most of them never come again, and would be kept until many thousands had come behind them.
+
+        Raises:
+            What reading the store raises.
+        """
+        with self._lock:
+            self._unseen = self._unseen or list(self._known)
+            names, self._unseen = self._unseen[:SWEPT], self._unseen[SWEPT:]
+            looked = {named: caller for named in names if (caller := self._known.get(named)) is not None}
+        gone = {session.id for session in gone_among(self._node, [caller.session for caller in looked.values()])}
+        for named, caller in looked.items():
+            if caller.session.id in gone:
+                caller.session.end()
+                self.drop(named, caller)
 
     def drop(self, named: bytes, caller: Caller) -> None:
         """Forget a caller whose session has ended."""

@@ -14,8 +14,10 @@ from typing import Any, Final, NamedTuple
 
 from keystead.access.methods.strict_json import parse_object
 from keystead.api.endpoint import Body, Endpoint
+from keystead.api.problems import problem
 from keystead.errors import AuthenticationFailed, KeysteadError, SessionEnded, UsageError
 from keystead.gate import REQUEST_ID, WOULD_WAIT, WouldWait
+from keystead.keys.named.names import check_key_name
 from keystead.server import answers
 from keystead.server.answers import Answer, Refusal, of_error, of_refusal, to_json
 from keystead.server.callers import Caller, Callers, token_of
@@ -275,6 +277,12 @@ class Dispatch:
 
     def _one(self, caller: Caller, endpoint: Endpoint, name: str, operation: str, item: Any) -> bytes:
         arguments = endpoint.batch_arguments(operation, [item])
+        special = BODIES.get(f"keys.{operation}")
+        if special is not None:
+            try:
+                return to_json(special(caller, {"name": check_key_name(name), **arguments[0]}) or {})
+            except KeysteadError as error:
+                return to_json({"error": problem(error)})
         answers_ = method_of(caller.connection, endpoint)(operation, name, arguments)
         return to_json(endpoint.batch_answers(operation, answers_)[0])
 

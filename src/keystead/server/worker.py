@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from uvicorn.server import Server
 
 from keystead.access.methods.certificates import binding_of
 from keystead.crypto.material import random_bytes
+from keystead.errors import KeysteadError
 from keystead.server.app import make_app
 from keystead.server.callers import Callers
 from keystead.server.dispatch import Dispatch
@@ -170,7 +171,7 @@ class Worker:
             self._certificates.reload()
 
     async def _watch(self, orphaned: Callable[[], None] | None) -> None:
-        """Close what is late, reload certificates that changed, and see whether the parent lives."""
+        """Close what is late, reload changed certificates, forget callers that ended, see whether the parent lives."""
         parent = os.getppid()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
@@ -185,6 +186,8 @@ class Worker:
                         connection.expire()
             if self._certificates is not None:
                 await asyncio.to_thread(self._certificates.reload)
+            with suppress(KeysteadError):  # while the store does not answer, it is asked again the next time
+                await asyncio.get_running_loop().run_in_executor(self.threads, self.callers.sweep)
 
 
 class _Server(Server):
