@@ -23,6 +23,8 @@ import keystead
 from keystead.services.connection import Connection
 
 ADMINISTRATOR = {"version": 1, "statements": [{"id": "all", "effect": "allow", "actions": ["*"], "resources": ["**"]}]}
+CHEAP_PASSWORDS = "password_iterations = 2\npassword_lanes = 4\npassword_memory_kib = 19456\n"
+"""Settings with an Argon2id that is cheap, and yet of several lanes."""
 _ANSWERS = re.compile(rb"keystead answers at (\S+)")
 
 

@@ -16,18 +16,17 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from tests.server.conftest import Reply, Server, prepared, told
+from tests.server.conftest import CHEAP_PASSWORDS, Reply, Server, prepared, told
 from tests.server.test_workers import Kept
 
 PASSWORD = "correct horse battery"
-CHEAP = "password_iterations = 2\npassword_lanes = 4\npassword_memory_kib = 19456\n"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Two workers, and an Argon2id that is cheap and yet of several lanes."""
     made = prepared(tmp_path_factory.mktemp("identities"), "--workers", "2", LOG_LEVEL="DEBUG")
-    (made.folder / "keystead.toml").write_text(CHEAP)
+    (made.folder / "keystead.toml").write_text(CHEAP_PASSWORDS)
     running = made.start()
     listening = threading.Thread(target=running.listen, daemon=True)
     listening.start()
