@@ -7,8 +7,11 @@ rules one by one.
 from __future__ import annotations
 
 import base64
+import re
+import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -203,6 +206,25 @@ def test_t68_a_session_of_tls_that_goes_on_brings_the_certificate_that_it_began_
             reused.append(secured.session_reused)
     assert reused == [False, True]
     expect_no_way_in(world.ask("GET", "/api/v1/whoami", token=login.json["token"]))
+
+
+@pytest.mark.skipif(shutil.which("sslscan") is None, reason="sslscan is not installed")
+def test_t73_sslscan_finds_what_the_documentation_says(world: World) -> None:
+    where = f"127.0.0.1:{world.server.address[1]}"
+    command = ["sslscan", "--no-colour", "--sni-name=localhost", "--no-groups", where]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    told = (Path(__file__).parents[2] / "docs" / "server.md").read_text("utf-8")
+    protocols = dict(re.findall(r"(?m)^((?:SSL|TLS)v[0-9.]+) +(enabled|disabled)$", found))
+    assert {name for name, state in protocols.items() if state == "enabled"} == {"TLSv1.2", "TLSv1.3"}
+    assert len(protocols) == 6
+    ciphers = re.findall(r"(?m)^(?:Preferred|Accepted) +TLSv1\.[23] +\d+ bits +(\S+)", found)
+    assert len(ciphers) == 6
+    assert all(f"`{cipher}`" in told for cipher in ciphers)
+    assert "Session renegotiation not supported" in found
+    assert "compression disabled" in found or "does not support compression" in found
+    assert found.count("not vulnerable to heartbleed") == 2
+    assert not re.search(r"(?m)^TLSv.* vulnerable to heartbleed", found.replace("not vulnerable", ""))
+    assert "Server supports TLS Fallback SCSV" in found
 
 
 def test_t73_plain_http_and_other_names_than_the_certificates_are_refused(world: World) -> None:

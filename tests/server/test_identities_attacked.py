@@ -78,7 +78,7 @@ def test_t64_how_long_a_wrong_token_takes_tells_nothing_of_how_much_of_it_is_rig
     spent: dict[str, list[float]] = {what: [] for what in shown}
     connection = http.client.HTTPConnection(*server.address, timeout=10)
     with closing(connection):
-        for _ in range(150):
+        for _ in range(100):
             for what, text in shown.items():
                 began = time.perf_counter()
                 connection.request("GET", "/api/v1/whoami", headers={"Authorization": f"Bearer {text}"})
@@ -142,11 +142,11 @@ def test_t67_who_is_logged_in_stays_so_while_the_name_is_locked_and_another_way_
 
 
 def test_t67_who_there_is_cannot_be_told_by_the_time(server: Server) -> None:
-    for number in range(4):
+    for number in range(2):
         user(server, f"timed{number}")
     spent: dict[str, list[float]] = {"timed": [], "absent": []}
     for attempt in range(3):
-        for number in range(4):
+        for number in range(2):
             for what, times in spent.items():
                 began = time.perf_counter()
                 by_password(server, f"{what}{number}", f"guess {attempt}")
@@ -158,15 +158,15 @@ def test_t67_who_there_is_cannot_be_told_by_the_time(server: Server) -> None:
 def test_t67_strangers_who_try_many_passwords_at_once_keep_nobody_waiting_and_are_all_answered(server: Server) -> None:
     """Derivations of OpenSSL that ran at once waited for each other for ever, and all threads waited for them."""
     known = [Kept(server) for _ in range(4)]
-    with ThreadPoolExecutor(64) as pool:
-        trying = [pool.submit(by_password, server, f"flood{number}") for number in range(64)]
+    with ThreadPoolExecutor(48) as pool:
+        trying = [pool.submit(by_password, server, f"flood{number}") for number in range(48)]
         while sum(each.done() for each in trying) < 2:
             time.sleep(0.01)
         for each in known:
             assert each.ask("GET", "/api/v1/whoami")[0] == 200
         waiting = sum(not each.done() for each in trying)
         assert {each.result().status for each in trying} == {401}
-    assert waiting > 32
+    assert waiting > 24
 
 
 @pytest.mark.parametrize("member", ["source", "method", "self", "session", "credentials", "chain", "binding"])
