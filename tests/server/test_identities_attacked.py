@@ -176,7 +176,7 @@ def test_t67_a_login_takes_its_own_members_only(server: Server, method: str, mem
     assert (answer.status, answer.json["code"]) == (400, "KS1001")
 
 
-def test_t67_a_page_in_a_browser_cannot_send_a_login(server: Server) -> None:
+def test_t67_and_t71_a_page_in_a_browser_cannot_send_a_login(server: Server) -> None:
     """What a form or a simple request of another origin can send is no JSON, and what asks first is refused."""
     user(server, "browser")
     body = {"name": "browser", "password": PASSWORD}

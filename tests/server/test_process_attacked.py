@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,9 @@ from pathlib import Path
 import pytest
 from tests.server.conftest import Server, prepared
 from tests.server.test_workers import Kept, many
+
+import keystead
+from keystead.errors import SecretNotFound, ServerUnavailable
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +148,21 @@ def test_t51_no_credential_stands_on_a_command_line(server: Server) -> None:
         line = Path(f"/proc/{process}/cmdline").read_bytes()
         assert server.token.encode() not in line
         assert server.master_key.encode() not in line
+
+
+def test_t56_a_client_that_cannot_reach_the_server_tells_nothing_of_its_token(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither its errors nor what the libraries below it log at DEBUG hold what it sends."""
+    caplog.set_level("DEBUG")
+    with server.connect() as store:
+        store.kms.whoami()
+        with pytest.raises(SecretNotFound) as absent:
+            store.kms.get_secret("absent")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(ServerUnavailable) as away:
+        keystead.connect(f"http://127.0.0.1:{port}", token=server.token)
+    for error in (absent, away):
+        assert server.token not in "".join(traceback.format_exception(error.value))
+    assert server.token not in caplog.text
