@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from tests.access.conftest import KEY, PASSWORD
 
 import keystead
@@ -96,33 +95,6 @@ def test_guesses_at_the_same_time_are_looked_at_no_more_often_than_one_after_the
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(guess, range(30)))
     assert (found.count(AuthenticationFailed), found.count(LockedOut)) == (5, 25)
-
-
-def test_derivations_are_bounded_in_number(store: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
-    from keystead.access import passwords
-
-    running, most, lock, full = 0, 0, threading.Lock(), threading.Barrier(passwords.AT_ONCE, timeout=30)
-
-    def derive(passphrase: str, *, salt: bytes, parameters: object) -> bytes:
-        nonlocal running, most
-        with lock:
-            running, most = running + 1, max(most, running + 1)
-        full.wait()
-        with lock:
-            running -= 1
-        return b"x"
-
-    monkeypatch.setattr(passwords, "derive_from_passphrase", derive)
-
-    def attempt(number: int) -> None:
-        with pytest.raises(AuthenticationFailed):
-            store.login("password", name=f"nobody{number}", password="x")
-
-    with ThreadPoolExecutor(12) as pool:
-        list(pool.map(attempt, range(12)))
-    assert most == passwords.AT_ONCE
 
 
 def test_a_real_clock_serves_as_well(path: Path) -> None:

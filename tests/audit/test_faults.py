@@ -303,3 +303,18 @@ def test_a_group_of_waiting_threads_shares_flushes(log: Any, monkeypatch: pytest
     assert len(flushes) < 8
     assert journal.head.count == 16
     journal.close()
+
+
+def test_a_file_that_somebody_removed_takes_no_record_and_another_opening_begins_a_new_chain(log: Any) -> None:
+    journal = log.open()
+    journal.append(log.content("KEPT"))
+    journal.checkpoint()
+    log.file().unlink()
+    for call in (lambda: journal.append(log.content()), journal.ready):
+        with pytest.raises(AuditUnavailable, match="removed"):
+            call()
+    again = log.open()
+    again.append(log.content("NEXT"))
+    again.close()
+    assert targets(log)[:1] == ["NEXT"]
+    assert [problem.chain for problem in log.verify().problems] == ["0001"]

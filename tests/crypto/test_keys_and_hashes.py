@@ -3,6 +3,8 @@
 import copy
 import hashlib
 import pickle
+import subprocess
+import sys
 import unicodedata
 
 import pytest
@@ -160,6 +162,23 @@ def test_a_passphrase_that_is_no_text_is_refused_without_carrying_it():
     assert "hunter2" not in repr(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__context__ is None
+
+
+MANY = """
+from concurrent.futures import ThreadPoolExecutor
+from keystead.crypto.kdf import Argon2Parameters, derive_from_passphrase
+
+how = {"salt": bytes(16), "parameters": Argon2Parameters(2, 4, 19_456)}
+with ThreadPoolExecutor(12) as pool:
+    made = [pool.submit(derive_from_passphrase, "x", **how) for _ in range(24)]
+    print(len({each.result() for each in made}))
+"""
+
+
+def test_derivations_of_many_threads_come_to_an_end():
+    """In a process of its own: where two run at once in OpenSSL, each can wait for ever for the other's threads."""
+    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 @given(left=st.binary(max_size=40), right=st.binary(max_size=40))

@@ -19,7 +19,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         running.stop()
 
 
-def test_nothing_of_a_secret_gets_out_of_a_server(server: Server) -> None:
+def test_t49_and_t51_and_t55_nothing_of_a_secret_gets_out_of_a_server(server: Server) -> None:
     canaries, found = Canaries(), []
 
     def look(where: str, data: bytes | str) -> None:

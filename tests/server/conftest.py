@@ -23,6 +23,8 @@ import keystead
 from keystead.services.connection import Connection
 
 ADMINISTRATOR = {"version": 1, "statements": [{"id": "all", "effect": "allow", "actions": ["*"], "resources": ["**"]}]}
+CHEAP_PASSWORDS = "password_iterations = 2\npassword_lanes = 4\npassword_memory_kib = 19456\n"
+"""Settings with an Argon2id that is cheap, and yet of several lanes."""
 _ANSWERS = re.compile(rb"keystead answers at (\S+)")
 
 
@@ -75,6 +77,14 @@ class Server:
             self.said += more
         return found
 
+    def listen(self) -> None:
+        """Read what the server says until it ends, for one that says more than its pipe holds."""
+        assert self.process is not None
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            while more := os.read(stream.fileno(), 65536):
+                self.said += more
+
     @property
     def address(self) -> tuple[str, int]:
         host, _, port = self.url.partition("://")[2].rpartition(":")
@@ -89,9 +99,10 @@ class Server:
     def connect(self, token: str | None = None, **options: Any) -> Connection:
         return keystead.connect(self.url, token=token or self.token, **options)
 
-    def raw(self, data: bytes, *, seconds: float = 10) -> bytes:
-        """Everything that comes back for these bytes until the server closes, or says no more."""
-        with socket.create_connection(self.address, timeout=seconds) as sock:
+    def raw(self, data: bytes, *, seconds: float = 10, source: str = "") -> bytes:
+        """Everything that comes back for these bytes until the server closes, or says no more; sent from `source`."""
+        here = (source, 0) if source else None
+        with socket.create_connection(self.address, timeout=seconds, source_address=here) as sock:
             sock.sendall(data)
             parts = []
             try:
@@ -104,7 +115,15 @@ class Server:
             return b"".join(parts)
 
     def request(
-        self, method: str, path: str, body: Any = None, *, token: str | None = "", headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = "",
+        headers: dict[str, str] | None = None,
+        source: str = "",
+        seconds: float = 10,
     ) -> Reply:
         """One request over a connection of its own. `token` "" is the administrator's, None is none."""
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -115,7 +134,12 @@ class Server:
             lines["Authorization"] = f"Bearer {token or self.token}"
         lines |= headers or {}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        return read_reply(self.raw(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + data))
+        asked = f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + data
+        return read_reply(self.raw(asked, source=source, seconds=seconds))
+
+    def log_in(self, method: str, body: Any, **how: Any) -> Reply:
+        """The answer to a login, which nobody's token goes with."""
+        return self.request("POST", f"/api/v1/login/{method}", body, token=None, **{"seconds": 30, **how})
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         assert self.process is not None
@@ -148,6 +172,13 @@ def prepared(folder: Path, *flags: str, **variables: str) -> Server:
         store.kms.policies.write("administrator", ADMINISTRATOR)
         token = store.kms.tokens.create(["administrator"], name="administrator").reveal()
     return Server(place, master_key, list(flags), token, variables)
+
+
+def told(answer: Reply) -> tuple[int, dict[str, str], dict[str, Any]]:
+    """What an answer tells, without what is another in each: ids, and how long is left of a lock."""
+    headers = {name: value for name, value in answer.headers.items() if name not in ("x-request-id", "retry-after")}
+    hidden = ("request_id", "retry_after_s")
+    return answer.status, headers, {name: value for name, value in answer.json.items() if name not in hidden}
 
 
 @pytest.fixture(scope="package")

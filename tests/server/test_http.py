@@ -282,13 +282,13 @@ def test_t64_a_token_that_is_nearly_right_is_as_wrong_as_any(server: Server) -> 
     assert len(told) == 1
 
 
-def test_a_host_that_is_not_allowed_is_refused(own_server: Any) -> None:
+def test_t71_a_host_that_is_not_allowed_is_refused(own_server: Any) -> None:
     server = own_server(KEYSTEAD_SERVER_ALLOWED_HOSTS="localhost,keys.example")
     for host, status in (("localhost", 200), ("keys.example:7780", 200), ("evil.example", 421), ("", 421)):
         assert server.request("GET", "/health/live", token=None, headers={"Host": host}).status == status, host
 
 
-def test_a_rate_is_kept_before_anything_is_parsed(own_server: Any) -> None:
+def test_t61_a_rate_is_kept_before_anything_is_parsed(own_server: Any) -> None:
     server = own_server(KEYSTEAD_SERVER_REQUESTS_PER_ADDRESS="5")
     statuses = [server.request("POST", "/api/v1/random", b"[" * 1000, token=None).status for _ in range(30)]
     assert statuses.count(429) >= 10
@@ -297,6 +297,6 @@ def test_a_rate_is_kept_before_anything_is_parsed(own_server: Any) -> None:
         assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_one_principal_cannot_take_all(own_server: Any) -> None:
+def test_t61_one_principal_cannot_take_all(own_server: Any) -> None:
     server = own_server(KEYSTEAD_SERVER_REQUESTS_PER_PRINCIPAL="5")
     assert [server.request("GET", "/api/v1/whoami").status for _ in range(30)].count(429) >= 10

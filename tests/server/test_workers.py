@@ -251,7 +251,7 @@ def _parent(pid: int) -> int | None:
         return None
 
 
-def test_sigterm_under_load_loses_no_request(own_server: Any) -> None:
+def test_t46_sigterm_under_load_loses_no_request(own_server: Any) -> None:
     server = own_server("--workers", "2")
     with server.connect() as connection:
         connection.kms.keys.create("drain")

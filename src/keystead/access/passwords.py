@@ -1,9 +1,7 @@
-"""Passwords: Argon2id with a bound on how many run at once, and the same work whether or not there is such a user."""
+"""Passwords: Argon2id, one at a time, and the same work whether or not there is such a user."""
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,8 +21,6 @@ from keystead.errors import UsageError
 SALT_LENGTH: Final = 16
 MIN_CHARACTERS: Final = 8
 MAX_CHARACTERS: Final = 1024
-AT_ONCE: Final = 4
-"""Derivations at the same time in one process: each takes `password_memory_kib` of memory."""
 
 
 class Passwords:
@@ -36,8 +32,6 @@ class Passwords:
             raise UsageError(f"the cost of passwords is out of bounds: {problem}", hint="see the settings password_...")
         self._binder = binder
         self._cost = cost
-        self._turn = threading.BoundedSemaphore(AT_ONCE)
-        self._pid = os.getpid()
 
     def fresh(self, name: str, password: str) -> tuple[bytes, Argon2Parameters, bytes]:
         """A salt, the cost, and what to keep of a new password.
@@ -58,11 +52,7 @@ class Passwords:
         return self._verifier(name, password, user.salt, user.cost)
 
     def _verifier(self, name: str, password: str, salt: bytes, cost: Argon2Parameters) -> bytes:
-        if self._pid != os.getpid():
-            # Forked: a thread that is not there any more may have held a turn.
-            self._turn, self._pid = threading.BoundedSemaphore(AT_ONCE), os.getpid()
-        with self._turn:
-            derived = derive_from_passphrase(password, salt=salt, parameters=cost)
+        derived = derive_from_passphrase(password, salt=salt, parameters=cost)
         # Keyed, so that the database alone does not allow to try passwords.
         return self._binder().hashed("password", name, derived)
 

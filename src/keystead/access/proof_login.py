@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from keystead.access.auth_methods import AuthMethodRecord, KeptMethods, is_method_name, principal_prefix
 from keystead.access.logins import Grant, Refusal
@@ -58,11 +58,6 @@ class ProofAttempt:
         )
 
 
-class _Loaded(NamedTuple):
-    record: AuthMethodRecord
-    proof: Proof
-
-
 class ProofMethod:
     """Login by one kind of credential, through the auth method that `name` says. Every failure has one answer.
 
@@ -81,7 +76,7 @@ class ProofMethod:
         self._takes = takes
         self._load = load
         self._stored = stored
-        self._loaded: dict[str, _Loaded] = {}
+        self._loaded: dict[AuthMethodRecord, Proof] = {}
 
     def prepare(self, credentials: dict[str, Any], source: str) -> ProofAttempt:  # noqa: ARG002 - the Protocol's
         """Look at the credential, which may have the issuer asked for its keys.
@@ -97,7 +92,7 @@ class ProofMethod:
         record = self._stored.read_rows().get(given)
         edited = record is not None and not self._stored.binder().is_authentic(record)
         if record is None or edited or record.kind != self.name:
-            self._loaded.pop(given, None)
+            self._forget(given)
             return ProofAttempt(self._stored, given, None, "edited-row" if edited else "unknown-method")
         try:
             came: Verified | str = self._proof(record)(credentials[self._takes], self._stored.clock.now_ms())
@@ -108,11 +103,18 @@ class ProofMethod:
         return ProofAttempt(self._stored, given, record, came)
 
     def _proof(self, record: AuthMethodRecord) -> Proof:
-        loaded = self._loaded.get(record.name)
-        # Two threads that come first at once may each make one; the last is kept.
-        if loaded is None or loaded.record != record:
-            loaded = self._loaded[record.name] = _Loaded(record, self._load(json.loads(record.config)))
-        return loaded.proof
+        proof = self._loaded.get(record)
+        if proof is None:
+            made = self._load(json.loads(record.config))
+            self._forget(record.name, but=record)
+            # Threads that come first at once each make one, and all take the same: it keeps when its issuer was asked.
+            proof = self._loaded.setdefault(record, made)
+        return proof
+
+    def _forget(self, name: str, but: AuthMethodRecord | None = None) -> None:
+        for record in list(self._loaded):
+            if record.name == name and record != but:
+                self._loaded.pop(record, None)
 
 
 def jwt_proof(config: dict[str, Any]) -> Proof:

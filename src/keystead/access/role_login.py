@@ -21,7 +21,8 @@ class RoleAttempt:
 
     def __init__(self, method: RoleMethod, role_id: object, secret_id: object, source: str) -> None:
         self._method = method
-        self._role_id = role_id if isinstance(role_id, str) else ""
+        # No role has another; half a surrogate pair could not even be asked for.
+        self._role_id = role_id if isinstance(role_id, str) and role_id.isascii() else ""
         self._secret_id = secret_id
         self._source = source
         self.target = "role/*"

@@ -57,6 +57,9 @@ class Writer:
         """Append whole lines. After an error nothing of them is there, or will be removed before the next write."""
         if self.lost:
             raise OSError(errno.EIO, "a flush to the disk failed earlier")
+        if not os.fstat(self._fd).st_nlink:
+            # What is written to a file that has no name any more, nobody will ever read.
+            raise OSError(errno.ENOENT, "somebody removed the file of the log")
         if self._dirty:
             self._remove_rest()
         if self._size + len(data) > self._file_bytes and self._size:
@@ -161,4 +164,5 @@ _HINTS: Final = {
     errno.EROFS: "give an audit folder that is writable",
     errno.EACCES: "check who owns the audit folder",
     errno.EIO: "check the disk, then restart",
+    errno.ENOENT: "find out who removed it, then restart: a new chain begins, and audit verify names the old one",
 }

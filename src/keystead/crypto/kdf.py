@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import unicodedata
 from typing import Final, NamedTuple
 
@@ -40,6 +41,27 @@ class Argon2Parameters(NamedTuple):
         return None
 
 
+class Turn:
+    """Whose turn it is to derive from a passphrase: one thread's at a time, in the whole process.
+
+    OpenSSL has as many threads for Argon2 as there are processors, for all derivations together. One takes them one by
+    one and gives none back before its end, so that two at once can each wait for ever for what the other holds. What
+    one leaves idle is little: a derivation alone uses all processors. A fork waits for its end (`storage/forks.py`).
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def hold(self) -> None:
+        """Return when no other thread derives, and keep it so."""
+        self._lock.acquire()
+
+    def let_go(self) -> None:
+        """Let others derive again."""
+        self._lock.release()
+
+
+TURN: Final = Turn()
 RFC_9106_LOW_MEMORY: Final = Argon2Parameters()
 """RFC 9106 section 4, second recommended option."""
 
@@ -66,7 +88,11 @@ def derive_from_passphrase(passphrase: str, *, salt: bytes, parameters: Argon2Pa
         lanes=parameters.lanes,
         memory_cost=parameters.memory_kib,
     )
-    return kdf.derive(secret)
+    TURN.hold()
+    try:
+        return kdf.derive(secret)
+    finally:
+        TURN.let_go()
 
 
 def _as_utf8(passphrase: str) -> bytes:

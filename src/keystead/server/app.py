@@ -64,7 +64,12 @@ class Seldom:
         try:
             after, seconds = whole(request, "after", -1), min(MOST_SECONDS, whole(request, "timeout", 0))
             asked = asked_of(worker, request, request_id)
-            await asyncio.get_running_loop().run_in_executor(worker.threads, worker.dispatch.require_caller, asked)
+            loop = asyncio.get_running_loop()
+            caller = await loop.run_in_executor(worker.threads, worker.dispatch.require_caller, asked)
+            late = worker.rates.principal(caller.name)
+            if late is not None:
+                refused = answers.of_refusal(answers.TOO_MANY, request_id, (b"retry-after", b"%d" % late))
+                return rendered(refused, request_id)
             number = await worker.changes_after(after, seconds)
         except KeysteadError as error:
             return rendered(answers.of_error(error, request_id), request_id)
@@ -87,7 +92,7 @@ class Seldom:
 def make_app(worker: Worker) -> Starlette:
     """The application of one worker."""
     seldom = Seldom(worker)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/health/live", seldom.live),
             Route("/health/ready", seldom.ready),
@@ -97,6 +102,9 @@ def make_app(worker: Worker) -> Starlette:
         ],
         exception_handlers={404: seldom.nothing, 405: seldom.no_method},
     )
+    # A redirect would lead to the host that the request names, and there is one spelling of each path.
+    app.router.redirect_slashes = False
+    return app
 
 
 def rendered(answer: answers.Answer, request_id: str) -> Response:
@@ -123,9 +131,12 @@ def asked_of(worker: Worker, request: Request, request_id: str) -> Asked:
 
 def whole(request: Request, name: str, default: int) -> int:
     """A whole number in the query. Raises UsageError."""
-    text = request.query_params.get(name)
-    if text is None:
+    given = request.query_params.getlist(name)
+    if not given:
         return default
+    if len(given) > 1:
+        raise UsageError(f"{name} is given more than once")
+    text = given[0]
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise UsageError(f"{name} must be a whole number")
     return int(text)

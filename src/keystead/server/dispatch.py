@@ -77,6 +77,11 @@ class Dispatch:
         """What `attempt` may answer, if this target was answered before and is of that kind."""
         return self._hot.get((method, target))
 
+    def is_login(self, request: Request) -> bool:
+        """Whether a request is a login, which may take long and which anybody may ask for."""
+        target = read_target(request.target) if request.method == "POST" else None
+        return target is not None and target.collection == _LOGIN
+
     def caller(self, request: Request) -> Caller | None:
         """Who asks, if its session is open here."""
         token = token_of(request.authorization)
@@ -172,17 +177,23 @@ class Dispatch:
                 return answers.BAD_TARGET
             found = endpoint.from_query(name, pairs)
         else:
-            if target.query:
-                raise UsageError("this request takes no query string", hint="give its members in the body")
-            kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-            if request.body and kind != answers.JSON_TYPE:
-                return answers.NOT_JSON
-            try:
-                body = self._members(request.body) if request.body else {}
-            except ValueError:
-                return answers.BAD_BODY
+            body = self._given(target, request)
+            if isinstance(body, Refusal):
+                return body
             found = endpoint.arguments(name, body)
         return self._with_precondition(endpoint, request, found)
+
+    def _given(self, target: Target, request: Request) -> dict[str, Any] | Refusal:
+        """The members of a request that gives them in its body, as JSON and nowhere else."""
+        if target.query:
+            raise UsageError("this request takes no query string", hint="give its members in the body")
+        kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if request.body and kind != answers.JSON_TYPE:
+            return answers.NOT_JSON
+        try:
+            return self._members(request.body) if request.body else {}
+        except ValueError:
+            return answers.BAD_BODY
 
     def _with_precondition(
         self, endpoint: Endpoint, request: Request, found: dict[str, Any]
@@ -299,17 +310,16 @@ class Dispatch:
         return members
 
     def _log_in(self, request: Request, target: Target) -> Answer | Refusal:
-        try:
-            members = self._members(request.body)
-        except ValueError:
-            return answers.BAD_BODY
+        members = self._given(target, request)
+        if isinstance(members, Refusal):
+            return members
         if not all(type(value) is str for value in members.values()):
             raise UsageError("the credentials of a login are texts")
         if target.name == "certificate":
             if not request.chain:
                 raise AuthenticationFailed
             members["chain"] = list(request.chain)
-        token = self._owner.login(target.name, source=request.source or None, **members)
+        token = self._owner._log_in(target.name, request.source or None, members)
         told = BODIES["login"](None, {"token": token})
         return Answer(200, to_json(told or {}))
 

@@ -32,6 +32,7 @@ _KEPT: Final = frozenset(
      b"x-request-id", b"host", b"expect", b"accept-encoding")
 )  # fmt: skip
 _ONCE: Final = frozenset(_KEPT - {b"accept-encoding"})
+_HEALTH: Final = b"/health/"
 _QUEUED: Final = 16
 LINGER_SECONDS: Final = 1.0
 _METHODS: Final = {name: name.decode("ascii") for name in (b"GET", b"POST", b"PUT", b"PATCH", b"DELETE")}
@@ -225,6 +226,10 @@ class ApiProtocol(HttpToolsProtocol):
         if self._busy:
             self._ending = True
             return
+        # Whoever watches the server's health is never kept from it.
+        if not self.url.startswith(_HEALTH) and self.worker.rates.address(self._source) is not None:
+            self._turn_away(answers.TOO_MANY)
+            return
         target, headers, expected = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = target, headers, expected
@@ -293,7 +298,9 @@ class ApiProtocol(HttpToolsProtocol):
                     worker.group.add(partial(self._leave, request, body, keep_alive))
                     return
                 self._caller = None
-        waiting = self.loop.run_in_executor(worker.threads, worker.dispatch.answer, request)
+        # Logins have threads of their own, so that strangers who try many keep nobody waiting who is known.
+        threads = worker.logins if worker.dispatch.is_login(request) else worker.threads
+        waiting = self.loop.run_in_executor(threads, worker.dispatch.answer, request)
         waiting.add_done_callback(partial(self._answered, request, keep_alive))
 
     def _leave(self, request: Request, body: bytes, keep_alive: bool, error: AuditUnavailable | None) -> None:

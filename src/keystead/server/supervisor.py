@@ -67,6 +67,8 @@ class Supervisor:
     def run(self) -> int:
         """Until a signal says stop, and every worker has ended: 0; 1 where workers end before they ever answered."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+        # What a crash leaves behind must not hold keys, nor, of this process, the credential that it opens them by.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for _ in range(self._count):
             self._start()
         while self._started or not self._stopping:
@@ -146,8 +148,6 @@ class Supervisor:
         code = 1
         try:
             os.close(self._reader)
-            # What a crash leaves behind must not hold keys.
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
             self._work(self._answers, self._is_heir)
             code = 0

@@ -38,6 +38,8 @@ _LOG: Final = logging.getLogger("keystead.server")
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 SWEEP_SECONDS: Final = 0.5
 CHANGES_SECONDS: Final = 0.05
+LOGIN_THREADS: Final = 4
+"""Logins that are looked at together. They wait for derivations and for issuers, and strangers may ask for them."""
 _STREAMED: Final = (b"/api/v1/openapi.json", b"/api/v1/changes")
 
 
@@ -52,6 +54,7 @@ class Worker:
         self.metrics = Metrics()
         self.rates = Rates(settings.requests_per_address, settings.requests_per_principal, self.monotonic)
         self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="keystead")
+        self.logins = ThreadPoolExecutor(LOGIN_THREADS, thread_name_prefix="keystead-login")
         self.flushing = ThreadPoolExecutor(1, thread_name_prefix="keystead-audit")
         self.callers = Callers(node, owner)
         self.routes = Routes()
@@ -158,6 +161,7 @@ class Worker:
         finally:
             watching.cancel()
             self.threads.shutdown(wait=True)
+            self.logins.shutdown(wait=True)
             self.flushing.shutdown(wait=True)
             self.callers.close()
 

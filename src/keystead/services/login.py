@@ -44,6 +44,10 @@ class LoginOperations(SessionFace):
             AuthenticationFailed: they prove nothing; it does not say why.
             LockedOut: too many failures under this name; told whether or not anybody has it.
         """
+        return self._log_in(method, source, credentials)
+
+    def _log_in(self, method: str, source: str | None, credentials: dict[str, Any]) -> AccessToken:
+        """The same for credentials whose names a stranger chose, which may be those of our own parameters."""
         from keystead.access.words import source_text  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
         where = source_text(source) or self._session.authentication.source

@@ -1,7 +1,7 @@
-"""Letting no fork find another thread inside SQLite, which keeps locks in the memory of a process.
+"""Letting no fork find another thread inside SQLite or Argon2, which keep locks and counts in the memory of a process.
 
-SQLite's locks are those of the whole process, and a process forks as a whole. So this is the one thing that is kept for
-a process and not for a node: which stores a fork has to wait for.
+These are of the whole process, and a process forks as a whole. So this is the one thing that is kept for a process and
+not for a node: which stores a fork has to wait for, beside the one derivation that may be under way.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import os
 import threading
 from typing import Final, Protocol
 from weakref import WeakSet
+
+from keystead.crypto.kdf import TURN
 
 
 class Held(Protocol):
@@ -44,6 +46,8 @@ class Forks:
         self._standing = list(self._known)
         for what in self._standing:
             what.hold()
+        # Last, since whoever derives inside a store's transaction waits for it with the store in its hands.
+        TURN.hold()
 
     def _after(self) -> None:
         for what in self._standing:
@@ -52,6 +56,7 @@ class Forks:
 
     def _in_child(self) -> None:
         self._standing = []
+        TURN.let_go()
         self._lock.release()
 
 
