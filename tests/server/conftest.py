@@ -23,7 +23,7 @@ import keystead
 from keystead.services.connection import Connection
 
 ADMINISTRATOR = {"version": 1, "statements": [{"id": "all", "effect": "allow", "actions": ["*"], "resources": ["**"]}]}
-_ANSWERS = re.compile(rb"keystead answers at (\S+)")
+_ANSWERS = re.compile(rb'\blistening\b.*\burl\W+(http[^"\s]+)')
 
 
 class Reply(NamedTuple):
@@ -124,6 +124,15 @@ class Server:
         assert self.process.stderr is not None
         self.process.stderr.close()
         return code
+
+    def stop_and_read(self) -> str:
+        """Everything that it said until its end."""
+        assert self.process is not None
+        assert self.process.stderr is not None
+        self.process.terminate()
+        self.said += self.process.stderr.read()
+        assert self.stop() == 0
+        return self.said.decode("ascii")
 
 
 def is_whole(data: bytes) -> bool:

@@ -193,7 +193,7 @@ def test_a_parent_that_is_killed_is_followed_by_another_and_nothing_is_lost(own_
     server.process.kill()
     server.process.wait()
     server.said = b""
-    found = server.wait_for(re.compile(rb"keystead answers at (\S+)"))
+    found = server.wait_for(re.compile(rb'"event":"listening".*"url":"([^"]+)"'))
     assert found[1].decode() == server.url
     before, end = len(told), time.monotonic() + 30
     while len(told) <= before and time.monotonic() < end:

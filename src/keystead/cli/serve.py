@@ -14,6 +14,7 @@ from keystead.errors import MissingExtra
 if TYPE_CHECKING:
     import socket
 
+    from keystead.server.logs import Stderr
     from keystead.server.settings import ServerSettings
 
 
@@ -27,6 +28,8 @@ _PACKAGES: Final = ("uvicorn", "httptools", "starlette")
 @click.option("--tls-certificate", metavar="FILE", help="The server's certificate, PEM.")
 @click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
 @click.option("--tls-client-authorities", metavar="FILE", help="Whose client certificates are asked for, PEM.")
+@click.option("--log-format", metavar="FORMAT", help="The log as json or text (default: json).")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: info).")
 @global_options
 @pass_context
 def serve(context: Context, /, **flags: Any) -> None:
@@ -36,12 +39,38 @@ def serve(context: Context, /, **flags: Any) -> None:
     keystead.toml, in this order; `keystead config explain` says where each came from.
     """
     require_server()
-    from keystead.cli.server_settings import configuration_for
+    from pathlib import Path
 
-    with context.owner(serving=True) as owner:
-        # What cannot be opened is told here, and not by every worker.
-        settings = configuration_for(owner.node.location, flags).settings
-    run_server(context, settings)
+    from keystead.cli.server_settings import configuration_for
+    from keystead.node.location import locate
+    from keystead.node.settings import environment
+
+    settings = configuration_for(locate(context.store, environment(), Path.cwd()), flags).settings
+    lines = begin_log(context, settings)
+    context.hear = note
+    with context.owner(serving=True):
+        pass  # what cannot be opened is told here, and not by every worker
+    run_server(context, settings, lines)
+
+
+def begin_log(context: Context, settings: ServerSettings) -> Stderr:
+    """Send the log to stderr as the settings say; with --quiet nothing below a warning."""
+    from keystead.server.logs import set_up
+
+    context.log()  # once, so that opening the store sends it nowhere else
+    level = settings.log_level
+    if context.quiet and level in {"debug", "info"}:
+        level = "warning"
+    return set_up(settings.log_format, level, events=context.log_level())
+
+
+def note(text: str) -> None:
+    """A sentence that a person would be told, as a line of the log."""
+    import logging
+
+    from keystead.server.logs import say
+
+    say(logging.INFO, "note", message=text.strip().removeprefix("note: "))
 
 
 def require_server() -> None:
@@ -57,11 +86,17 @@ def require_server() -> None:
         raise MissingExtra(f"the server needs {', '.join(missing)}", hint="pip install 'keystead[server]'")
 
 
-def run_server(context: Context, settings: ServerSettings, ready: Callable[[str], None] | None = None) -> None:
+def run_server(
+    context: Context, settings: ServerSettings, lines: Stderr, ready: Callable[[str], None] | None = None
+) -> None:
     """Start the workers and keep them alive until a signal says stop; `ready` is told where they answer."""
+    import logging
+
+    from keystead import __version__
     from keystead.clock import SystemClock
     from keystead.node.settings import environment
     from keystead.server.listening import inherited, listen
+    from keystead.server.logs import say
     from keystead.server.notify import notify
     from keystead.server.supervisor import LISTEN_FDS, Supervisor, take_over
     from keystead.server.tls import Certificates
@@ -72,20 +107,24 @@ def run_server(context: Context, settings: ServerSettings, ready: Callable[[str]
     given = environment().get(LISTEN_FDS)
     sockets = inherited(given) if given else listen(settings)
     url = url_of(settings, sockets[0])
+    say(logging.INFO, "start", version=__version__, workers=settings.workers, tls=settings.is_tls)
 
     def work(answers: Callable[[], None], is_heir: Callable[[], bool]) -> None:
         def orphaned() -> None:
             if is_heir():
                 take_over(sys.argv[1:], sockets)
 
-        with context.owner(serving=True) as owner:
-            run_loop(Worker(owner, settings).serve(sockets, answers, orphaned))
+        lines.start()
+        try:
+            with context.owner(serving=True) as owner:
+                run_loop(Worker(owner, settings, lambda: lines.dropped).serve(sockets, answers, orphaned))
+        finally:
+            lines.stop()
 
     def told() -> None:
         notify("READY=1")
-        if ready is None:
-            context.say(f"keystead answers at {url}")
-        else:
+        say(logging.INFO, "listening", url=url)
+        if ready is not None:
             ready(url)
 
     code = Supervisor(
