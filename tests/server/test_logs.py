@@ -91,7 +91,7 @@ def test_each_thing_is_one_line_of_json_whatever_a_client_gives(own_server: Any)
     assert (good["route"], good["status"], good["principal"], good["level"]) == (
         "/api/v1/whoami", 200, "token", "debug",
     )  # fmt: skip
-    assert {record["method"] for record in requests} <= {"GET", "PUT", "POST", "other"}
+    assert {record["method"] for record in requests} <= {"GET", "PUT", "POST", "_OTHER"}
     assert {record.get("route", "") for record in requests} <= {
         "", "/api/v1/whoami", "/health/live", "/api/v1/secrets/{name}", "/api/v1/keys", "/api/v1/login/{method}",
     }  # fmt: skip

@@ -30,6 +30,7 @@ _PACKAGES: Final = ("uvicorn", "httptools", "starlette")
 @click.option("--tls-client-authorities", metavar="FILE", help="Whose client certificates are asked for, PEM.")
 @click.option("--log-format", metavar="FORMAT", help="The log as json or text (default: json).")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: info).")
+@click.option("--tracing", metavar="WHEN", help="Traces of requests: auto, on or off (default: auto).")
 @global_options
 @pass_context
 def serve(context: Context, /, **flags: Any) -> None:
@@ -100,6 +101,7 @@ def run_server(
     from keystead.server.notify import notify
     from keystead.server.supervisor import LISTEN_FDS, Supervisor, take_over
     from keystead.server.tls import Certificates
+    from keystead.server.tracing import Spans
     from keystead.server.worker import Worker, run_loop
 
     if settings.is_tls:
@@ -107,7 +109,8 @@ def run_server(
     given = environment().get(LISTEN_FDS)
     sockets = inherited(given) if given else listen(settings)
     url = url_of(settings, sockets[0])
-    say(logging.INFO, "start", version=__version__, workers=settings.workers, tls=settings.is_tls)
+    traced = is_traced(settings)
+    say(logging.INFO, "start", version=__version__, workers=settings.workers, tls=settings.is_tls, tracing=traced)
 
     def work(answers: Callable[[], None], is_heir: Callable[[], bool]) -> None:
         def orphaned() -> None:
@@ -115,10 +118,14 @@ def run_server(
                 take_over(sys.argv[1:], sockets)
 
         lines.start()
+        spans = None
         try:
+            spans = Spans(environment(), SystemClock().now_ms) if traced else None
             with context.owner(serving=True) as owner:
-                run_loop(Worker(owner, settings, lambda: lines.dropped).serve(sockets, answers, orphaned))
+                run_loop(Worker(owner, settings, lambda: lines.dropped, spans).serve(sockets, answers, orphaned))
         finally:
+            if spans is not None:
+                spans.stop()
             lines.stop()
 
     def told() -> None:
@@ -136,6 +143,29 @@ def run_server(
     ).run()
     if code:
         sys.exit(code)
+
+
+def is_traced(settings: ServerSettings) -> bool:
+    """Whether requests are traced.
+
+    Raises:
+        MissingExtra: they should be, and the packages are not installed.
+        ConfigurationError: the OTEL_ variables name an exporter that is not.
+    """
+    import logging
+
+    from keystead.node.settings import environment
+    from keystead.server.logs import say
+    from keystead.server.tracing import exporters, is_installed, is_wanted, require_installed
+
+    if not is_wanted(settings.tracing, environment()):
+        return False
+    if settings.tracing == "auto" and not is_installed():
+        say(logging.WARNING, "tracing_not_installed", message="pip install 'keystead[otel]', or set tracing to off")
+        return False
+    require_installed()
+    exporters(environment())
+    return True
 
 
 def url_of(settings: ServerSettings, listener: socket.socket) -> str:

@@ -16,6 +16,7 @@ from keystead.errors import KeysteadError, UsageError
 from keystead.server import answers
 from keystead.server.dispatch import Request as Asked
 from keystead.server.openapi import openapi_document
+from keystead.server.tracing import TRACEPARENT
 
 if TYPE_CHECKING:
     from keystead.server.worker import Worker
@@ -127,11 +128,13 @@ class Told:
             await self._app(scope, receive, sent)
         finally:
             if status:
-                self._worker.requests.told(asked.method, route, asked, status, scope.get(_CODE, ""))
+                self._worker.requests.told(asked, route, status, scope.get(_CODE, ""))
 
     def _asked(self, scope: Scope) -> Asked:
         """A request of Starlette's as one of ours, without its body."""
         headers, worker = dict(scope["headers"]), self._worker
+        if sum(name == TRACEPARENT for name, _ in scope["headers"]) > 1:
+            del headers[TRACEPARENT]
         return Asked(
             scope["method"],
             scope["raw_path"],

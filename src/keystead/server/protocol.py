@@ -23,6 +23,7 @@ from keystead.server.answers import Answer, Refusal, head, of_error, of_refusal,
 from keystead.server.app import BINDING
 from keystead.server.callers import Caller
 from keystead.server.dispatch import Request
+from keystead.server.tracing import TRACEPARENT
 
 if TYPE_CHECKING:
     from keystead.server.worker import Worker
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
 _OURS: Final = f"{PREFIX}/".encode("ascii")
 _KEPT: Final = frozenset(
     (b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"if-match", b"idempotency-key",
-     b"x-request-id", b"host", b"expect", b"accept-encoding")
+     b"x-request-id", b"host", b"expect", TRACEPARENT)
 )  # fmt: skip
-_ONCE: Final = frozenset(_KEPT - {b"accept-encoding"})
 _QUEUED: Final = 16
 LINGER_SECONDS: Final = 1.0
 _OTHER_PROTOCOLS: Final = frozenset((b"CONNECT", b"PRI"))
@@ -178,8 +178,10 @@ class ApiProtocol(HttpToolsProtocol):
         if self._header_bytes > self._most_header_bytes:
             self._turn_away(answers.LONG_HEADERS)
         elif name in _KEPT:
-            if name in self._seen and name in _ONCE:
-                self._turn_away(answers.MALFORMED)
+            if name in self._seen:
+                if name != TRACEPARENT:
+                    self._turn_away(answers.MALFORMED)
+                value = b""  # of two, none counts
             self._seen[name] = value
 
     def on_headers_complete(self) -> None:

@@ -1,4 +1,4 @@
-"""What is told of each request once it is answered: a line of the log.
+"""What is told of each request once it is answered: a line of the log, and a span where requests are traced.
 
 Told are its id, the template of its route, status, code, time and the kind of who asked; never what it was about.
 """
@@ -12,30 +12,39 @@ from typing import Final
 from keystead.server.answers import Answer
 from keystead.server.dispatch import Dispatch, Request
 from keystead.server.logs import LOG, say
+from keystead.server.tracing import TRACEPARENT, Answered, Spans
 
 METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-OTHER: Final = "other"
+OTHER: Final = "_OTHER"
 
 
 class Requests:
     """The requests of one worker. `each`: whether successful ones are told too, which costs time on each of them."""
 
-    def __init__(self, dispatch: Dispatch, monotonic: Callable[[], float]) -> None:
+    def __init__(self, dispatch: Dispatch, monotonic: Callable[[], float], spans: Spans | None) -> None:
         self._dispatch = dispatch
         self._monotonic = monotonic
-        self.each = LOG.isEnabledFor(logging.DEBUG)
+        self._spans = spans
+        self.each = LOG.isEnabledFor(logging.DEBUG) or spans is not None
 
     def answered(self, request: Request, answer: Answer) -> None:
         """An answer to a request of the API left."""
         if answer.status >= 400 or self.each:
-            route = self._dispatch.route_of(request.method, request.target)
-            self.told(request.method, route, request, answer.status, answer.code)
+            self.told(request, self._dispatch.route_of(request.method, request.target), answer.status, answer.code)
 
-    def told(self, method: str, route: str, request: Request, status: int, code: str) -> None:
+    def told(self, request: Request, route: str, status: int, code: str) -> None:
         """The same of any request, whose route is known: "" for none."""
-        if status < 400:
+        method = request.method if request.method in METHODS else OTHER
+        seconds = self._monotonic() - request.began
+        told = Answered(request.request_id, method, route, status, code, seconds)
+        self._log(request, told)
+        if self._spans is not None:
+            self._spans.add(told, request.headers.get(TRACEPARENT, b""))
+
+    def _log(self, request: Request, told: Answered) -> None:
+        if told.status < 400:
             level, event = logging.DEBUG, "request"
-        elif status < 500:
+        elif told.status < 500:
             level, event = logging.INFO, "request_refused"
         else:
             level, event = logging.WARNING, "request_failed"
@@ -43,12 +52,12 @@ class Requests:
             say(
                 level,
                 event,
-                request_id=request.request_id,
-                method=method if method in METHODS else OTHER,
-                route=route,
-                status=status,
-                code=code,
-                ms=round((self._monotonic() - request.began) * 1000, 3),
+                request_id=told.request_id,
+                method=told.method,
+                route=told.route,
+                status=told.status,
+                code=told.code,
+                ms=round(told.seconds * 1000, 3),
                 principal=self._kind(request),
             )
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from keystead.clock import format_duration, parse_duration
 from keystead.errors import ConfigurationError, UsageError
 from keystead.server.logs import FORMATS, LEVELS
+from keystead.server.tracing import CHOICES
 
 PREFIX: Final = "KEYSTEAD_SERVER_"
 TABLE: Final = "server"
@@ -33,6 +34,7 @@ class ServerSettings:
     request of a connection, are waited for. `requests_per_address`, `requests_per_principal`: how many a second one
     worker answers, 0 for any number. `threads`: how many requests one worker may have in the store at a time.
     `log_format`: `json` or `text`. `log_level`: from which level on lines are logged, `debug` for each request.
+    `tracing`: `on`, `off`, or `auto` for on where OTEL_ variables name where spans go.
     """
 
     address: str = "127.0.0.1"
@@ -56,6 +58,7 @@ class ServerSettings:
     threads: int = 16
     log_format: str = "json"
     log_level: str = "info"
+    tracing: str = "auto"
 
     @property
     def is_loopback(self) -> bool:
@@ -83,7 +86,7 @@ _BOUNDS: Final[Mapping[str, tuple[int, int]]] = {
     "requests_per_principal": (0, 1_000_000),
     "threads": (1, 256),
 }
-_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {"log_format": FORMATS, "log_level": LEVELS}
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {"log_format": FORMATS, "log_level": LEVELS, "tracing": CHOICES}
 
 
 class Explained(NamedTuple):

@@ -33,6 +33,7 @@ from keystead.server.requests import Requests
 from keystead.server.routes import Routes
 from keystead.server.settings import ServerSettings
 from keystead.server.tls import Certificates
+from keystead.server.tracing import Spans
 from keystead.services.kms import KMSService
 
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -42,9 +43,13 @@ _STREAMED: Final = (b"/api/v1/openapi.json", b"/api/v1/changes")
 
 
 class Worker:
-    """The parts of one worker. `owner` is the service of who opened the store, `dropped` counts lines of the log."""
+    """The parts of one worker. `owner` is the service of who opened the store, `dropped` counts lines of the log;
+    `spans` takes what is told of each request, if there is something.
+    """
 
-    def __init__(self, owner: KMSService, settings: ServerSettings, dropped: Callable[[], int]) -> None:
+    def __init__(
+        self, owner: KMSService, settings: ServerSettings, dropped: Callable[[], int], spans: Spans | None
+    ) -> None:
         node = owner.node
         self.owner = owner
         self.settings = settings
@@ -56,7 +61,7 @@ class Worker:
         self.callers = Callers(node, owner)
         self.routes = Routes()
         self.dispatch = Dispatch(owner, self.callers, self.routes, self.rates, max_depth=settings.max_json_depth)
-        self.requests = Requests(self.dispatch, self.monotonic)
+        self.requests = Requests(self.dispatch, self.monotonic, spans)
         self._dropped = dropped
         self.group: Group
         self.draining = False
