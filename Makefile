@@ -1,6 +1,6 @@
 # Every chore is one word. All of them make what they need; only the first time needs a network.
 .DEFAULT_GOAL := help
-.PHONY: help run test check policy-campaign api-campaign server-campaign server-soak bench bench-server lock clean
+.PHONY: help run test check policy-campaign api-campaign server-campaign server-soak bench bench-server api-reference lock clean
 VENV := .venv
 BENCH_VENV := .venv-bench
 CAMPAIGN_VENV := .venv-campaign
@@ -55,6 +55,10 @@ bench: ## keystead and its peers side by side, written to docs/benchmark.md (ARG
 bench-server: ## the server beside OpenBao, written to docs/benchmark-server.md (ARGS="plain" for a part)
 	@requirements/set-up $(BENCH_VENV) requirements/bench.txt
 	@$(WITHOUT_SETTINGS) $(BENCH_VENV)/bin/python -m bench.server $(ARGS)
+
+api-reference: ## docs/api.md from the operations of the API
+	@requirements/set-up $(VENV) requirements/test.txt
+	@$(VENV)/bin/python -m tests.docs.api_reference
 
 lock: ## renew the lock files from requirements/*.in (asks the package index)
 	@$(PYTHON_FOR_LOCK) -m venv $(LOCK_VENV)

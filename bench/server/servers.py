@@ -117,9 +117,11 @@ class Keystead:
                 stdout=subprocess.DEVNULL,
             )
         assert self.process.stderr is not None
-        line = self.process.stderr.readline().decode()
-        found = re.search(r"answers at \w+://[^:]+:(\d+)", line)
-        assert found is not None, line
+        listening, found = re.compile(rb'"event":"listening".*://[^:]+:(\d+)"'), None
+        while found is None:
+            line = self.process.stderr.readline()
+            assert line, "the server ended before it listened"
+            found = listening.search(line)
         self.address = ("127.0.0.1", int(found[1]))
         self.started_in = time.perf_counter() - began
 

@@ -25,7 +25,7 @@ from keystead.services.connection import Connection
 ADMINISTRATOR = {"version": 1, "statements": [{"id": "all", "effect": "allow", "actions": ["*"], "resources": ["**"]}]}
 CHEAP_PASSWORDS = "password_iterations = 2\npassword_lanes = 4\npassword_memory_kib = 19456\n"
 """Settings with an Argon2id that is cheap, and yet of several lanes."""
-_ANSWERS = re.compile(rb"keystead answers at (\S+)")
+ANSWERS = re.compile(rb'\blistening\b.*\burl\W+(http[^"\s]+)')
 
 
 class Reply(NamedTuple):
@@ -62,7 +62,7 @@ class Server:
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
         )
-        self.url = self.wait_for(_ANSWERS)[1].decode()
+        self.url = self.wait_for(ANSWERS)[1].decode()
         return self
 
     def wait_for(self, pattern: re.Pattern[bytes], seconds: float = 30) -> re.Match[bytes]:
@@ -148,6 +148,15 @@ class Server:
         assert self.process.stderr is not None
         self.process.stderr.close()
         return code
+
+    def stop_and_read(self) -> str:
+        """Everything that it said until its end."""
+        assert self.process is not None
+        assert self.process.stderr is not None
+        self.process.terminate()
+        self.said += self.process.stderr.read()
+        assert self.stop() == 0
+        return self.said.decode("ascii")
 
 
 def is_whole(data: bytes) -> bool:

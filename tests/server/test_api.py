@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 
 import pytest
+from tests.docs.pages import section
 from tests.server.conftest import Server
 
 PLAIN = base64.b64encode(b"hello").decode()
@@ -27,6 +29,9 @@ def test_the_first_paths_do_what_they_say(server: Server) -> None:
             {"ciphertext": sealed.json["ciphertext"], "context": {"tenant": "acme"}},
         )
         assert opened.json == {"plaintext": PLAIN}
+    members = server.request("GET", "/api/v1/openapi.json", token=None).json["paths"]
+    told = members["/api/v1/keys/{name}:encrypt"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert set(told["required"]) == set(sealed.json)
     wrong = server.request(
         "POST", "/api/v1/keys/first/orders:decrypt", {"ciphertext": sealed.json["ciphertext"], "context": {"a": "b"}}
     )
@@ -193,6 +198,10 @@ def test_health_and_metrics_need_no_token_and_name_nothing(server: Server) -> No
     text = server.request("GET", "/metrics", token=None).body
     assert b'keystead_requests_total{method="PUT",status="200"}' in text
     assert b"named-in-no-metric" not in text
+    page = section("docs/server.md", "Operating it")
+    alerted = set(re.findall(r"\bkeystead_[a-z_]+", page))
+    assert len(alerted) >= 3
+    assert alerted <= set(re.findall(r"\bkeystead_[a-z_]+", text.decode()))
 
 
 def test_curl_uses_it(server: Server) -> None:

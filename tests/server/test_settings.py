@@ -29,6 +29,13 @@ def test_a_flag_goes_before_the_environment_that_before_the_file_and_each_says_w
     assert (sources["drain"], sources["address"]) == (str(path), "default")
 
 
+def test_what_is_usual_for_a_command_yields_to_whatever_is_set(tmp_path: Path) -> None:
+    path = file(tmp_path, "[server]\nlog_format = 'json'\n")
+    found = load_configuration(path, {}, {"log_level": None}, {"log_format": "text", "log_level": "warning"})
+    assert (found.settings.log_format, found.settings.log_level) == ("json", "warning")
+    assert {each.name: each.source for each in found.explained}["log_level"] == "default"
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -43,6 +50,8 @@ def test_a_flag_goes_before_the_environment_that_before_the_file_and_each_says_w
         ({"address": "0.0.0.0"}, "address"),
         ({"address": "keys.example"}, "address"),
         ({"allowed_hosts": [1]}, "allowed_hosts"),
+        ({"log_format": "xml"}, "log_format"),
+        ({"log_level": "loud"}, "log_level"),
     ],
 )
 def test_what_is_wrong_is_named_and_all_of_it_at_once(settings: dict[str, Any], named: str) -> None:

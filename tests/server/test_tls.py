@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import re
 import socket
 import ssl
@@ -56,6 +57,18 @@ def server(own_server: Any, authority: Issued, tmp_path: Path) -> Server:
 def connect(server: Server, folder: Path, token: str | None = None, **files: Path) -> Any:
     certificates = Certificates(authorities=folder / "ca.pem", **files)
     return keystead.connect(server.url, token=token or server.token, certificates=certificates)
+
+
+def changes(server: Server, token: str, folder: Path, *shown: Path) -> int:
+    """The status of asking for the number of changes, which another part of the server answers."""
+    context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
+    if shown:
+        context.load_cert_chain(*shown)
+    connection = http.client.HTTPSConnection("localhost", server.address[1], timeout=10, context=context)
+    connection.request("GET", "/api/v1/changes", headers={"Authorization": f"Bearer {token}"})
+    status = connection.getresponse().status
+    connection.close()
+    return status
 
 
 def served(server: Server) -> bytes:
@@ -113,11 +126,13 @@ def test_t73_a_new_certificate_is_served_while_the_server_runs_and_a_broken_one_
     (tmp_path / "server.pem").write_text("no certificate")
     time.sleep(1.2)
     assert served(server) == before
+    server.wait_for(re.compile(rb'"event":"certificate_not_reloaded",.*"why":"'))
     put(tmp_path, "server", renewed)
     end = time.monotonic() + 15
     while served(server) != renewed.der and time.monotonic() < end:
         time.sleep(0.1)
     assert served(server) == renewed.der
+    server.wait_for(re.compile(rb'"event":"certificate_reloaded"'))
     with connect(server, tmp_path) as store:
         assert store.kms.whoami().principal == "token:administrator"
 
@@ -136,6 +151,8 @@ def test_t68_a_client_logs_in_by_the_certificate_that_tls_showed_and_acts_with_i
         token = shown.login("certificate", name="mesh").reveal()
     with connect(server, tmp_path, token, certificate=certificate, key=key) as acting:
         assert acting.kms.whoami().principal == f"certificate:mesh/{SPIFFE}"
+    assert changes(server, token, tmp_path, certificate, key) == 200
+    assert changes(server, token, tmp_path) == 401
     with pytest.raises(AuthenticationFailed):
         connect(server, tmp_path, token)
     other = put(tmp_path, "other", authority.client(**DATES))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.server.conftest import Server
+from tests.server.conftest import ANSWERS, Server
 
 import keystead
 from keystead.clock import SystemClock
@@ -202,7 +202,7 @@ def test_a_parent_that_is_killed_is_followed_by_another_and_nothing_is_lost(own_
     server.process.kill()
     server.process.wait()
     server.said = b""
-    found = server.wait_for(re.compile(rb"keystead answers at (\S+)"))
+    found = server.wait_for(re.compile(rb'"event":"listening".*"url":"([^"]+)"'))
     assert found[1].decode() == server.url
     before, end = len(told), time.monotonic() + 30
     while len(told) <= before and time.monotonic() < end:
@@ -227,7 +227,7 @@ def test_who_takes_over_waits_for_a_store_that_is_busy(own_server: Any) -> None:
     time.sleep(BUSY_SECONDS + 3)  # longer than an opening waits
     held.give()
     held.close()
-    server.wait_for(re.compile(rb"keystead answers at (\S+)"))
+    server.wait_for(ANSWERS)
     assert server.request("PUT", "/api/v1/secrets/after", {"value": "x"}).status == 200
     stop_followers(server)
 

@@ -10,6 +10,8 @@ from typing import Final
 from keystead.audit.record import Event, Outcome
 
 LOGGER_NAME: Final = "keystead"
+IS_EVENT: Final = "keystead_event"
+"""The attribute by which a handler knows the log record of an event, which names what the event is about."""
 _PLAIN: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/_+=.@-:#,%")
 _LEVELS: Final[Mapping[str, int]] = {
     Event.KMS_ERROR: logging.ERROR,
@@ -41,7 +43,7 @@ def log_event(
         parts.append(_shown(outcome))
     for name, value in (detail or {}).items():
         parts.append(f"{_shown(name)}={value if isinstance(value, int) else _shown(value)}")
-    _logger.log(level, "%s", " ".join(parts))
+    _logger.log(level, "%s", " ".join(parts), extra={IS_EVENT: True})
 
 
 def _shown(text: str) -> str:

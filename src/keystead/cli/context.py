@@ -39,6 +39,9 @@ class Context:
     verbose: bool = False
     acting: str = ""
     """Who acts by an access token; "" for the owner."""
+    hear: Callable[[str], None] | None = None
+    """Who is told sentences in the place of a person at stderr."""
+    _is_logging: bool = False
     _pause: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -197,6 +200,9 @@ class Context:
         """A sentence for a person on stderr, unless --quiet; with --json in a document of its own."""
         if self.quiet:
             return
+        if self.hear is not None:
+            self.hear(text)
+            return
         output.talk(output.as_document("note/1", note=text.strip().removeprefix("note: ")) if self.json else text)
 
     def log(self) -> None:
@@ -206,13 +212,12 @@ class Context:
         """
         import logging
 
-        from keystead.node.settings import environment
-
-        level = logging.getLevelName(environment().get("LOG_LEVEL", "").upper())
-        if self.verbose:
-            level = min(level, logging.INFO) if isinstance(level, int) else logging.INFO
+        if self._is_logging:
+            return
+        self._is_logging = True
+        level = self.log_level()
         logger = logging.getLogger("keystead")
-        if not isinstance(level, int) or self.quiet:
+        if level is None:
             logger.addHandler(logging.NullHandler())
             logger.propagate = False
             return
@@ -220,6 +225,19 @@ class Context:
         handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
         logger.addHandler(handler)
         logger.setLevel(level)
+
+    def log_level(self) -> int | None:
+        """From which level on the events of the log are shown; None for not at all."""
+        import logging
+
+        from keystead.node.settings import environment
+
+        level = logging.getLevelName(environment().get("LOG_LEVEL", "").upper())
+        if self.quiet or not (self.verbose or isinstance(level, int)):
+            return None
+        if self.verbose:
+            return min(level, logging.INFO) if isinstance(level, int) else logging.INFO
+        return int(level)
 
 
 def every(listing: Callable[..., Page[T]]) -> list[T]:

@@ -14,6 +14,7 @@ from keystead.errors import MissingExtra, StoreBusy
 if TYPE_CHECKING:
     import socket
 
+    from keystead.server.logs import Stderr
     from keystead.server.settings import ServerSettings
 
 
@@ -27,6 +28,9 @@ _PACKAGES: Final = ("uvicorn", "httptools", "starlette")
 @click.option("--tls-certificate", metavar="FILE", help="The server's certificate, PEM.")
 @click.option("--tls-key", metavar="FILE", help="Its private key, PEM.")
 @click.option("--tls-client-authorities", metavar="FILE", help="Whose client certificates are asked for, PEM.")
+@click.option("--log-format", metavar="FORMAT", help="The log as json or text (default: json).")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: info).")
+@click.option("--tracing", metavar="WHEN", help="Traces of requests: auto, on or off (default: auto).")
 @global_options
 @pass_context
 def serve(context: Context, /, **flags: Any) -> None:
@@ -36,26 +40,52 @@ def serve(context: Context, /, **flags: Any) -> None:
     keystead.toml, in this order; `keystead config explain` says where each came from.
     """
     require_server()
+    from pathlib import Path
+
+    from keystead.cli.server_settings import configuration_for
+    from keystead.node.location import locate
+    from keystead.node.settings import environment
+
+    settings = configuration_for(locate(context.store, environment(), Path.cwd()), flags).settings
+    lines = begin_log(context, settings)
+    context.hear = note
+    _try_store(context)
+    run_server(context, settings, lines)
+
+
+def _try_store(context: Context) -> None:
+    """What cannot be opened is told here, and not by every worker."""
     from keystead.node.settings import environment
     from keystead.server.supervisor import LISTEN_FDS
 
     while True:
         try:
-            settings = _settings(context, flags)
-            break
+            with context.owner(serving=True):
+                return
         except StoreBusy:
             # Nobody would start again who takes over from a parent that was killed; clients wait on its sockets.
             if not environment().get(LISTEN_FDS):
                 raise
-    run_server(context, settings)
 
 
-def _settings(context: Context, flags: dict[str, Any]) -> ServerSettings:
-    """The settings. What cannot be opened is told here, and not by every worker."""
-    from keystead.cli.server_settings import configuration_for
+def begin_log(context: Context, settings: ServerSettings) -> Stderr:
+    """Send the log to stderr as the settings say; with --quiet nothing below a warning."""
+    from keystead.server.logs import set_up
 
-    with context.owner(serving=True) as owner:
-        return configuration_for(owner.node.location, flags).settings
+    context.log()  # once, so that opening the store sends it nowhere else
+    level = settings.log_level
+    if context.quiet and level in {"debug", "info"}:
+        level = "warning"
+    return set_up(settings.log_format, level, events=context.log_level())
+
+
+def note(text: str) -> None:
+    """A sentence that a person would be told, as a line of the log."""
+    import logging
+
+    from keystead.server.logs import say
+
+    say(logging.INFO, "note", message=text.strip().removeprefix("note: "))
 
 
 def require_server() -> None:
@@ -71,14 +101,21 @@ def require_server() -> None:
         raise MissingExtra(f"the server needs {', '.join(missing)}", hint="pip install 'keystead[server]'")
 
 
-def run_server(context: Context, settings: ServerSettings, ready: Callable[[str], None] | None = None) -> None:
+def run_server(
+    context: Context, settings: ServerSettings, lines: Stderr, ready: Callable[[str], None] | None = None
+) -> None:
     """Start the workers and keep them alive until a signal says stop; `ready` is told where they answer."""
+    import logging
+
+    from keystead import __version__
     from keystead.clock import SystemClock
     from keystead.node.settings import environment
     from keystead.server.listening import inherited, listen
+    from keystead.server.logs import say
     from keystead.server.notify import notify
     from keystead.server.supervisor import LISTEN_FDS, Supervisor, take_over
     from keystead.server.tls import Certificates
+    from keystead.server.tracing import Spans
     from keystead.server.worker import Worker, run_loop
 
     if settings.is_tls:
@@ -86,20 +123,29 @@ def run_server(context: Context, settings: ServerSettings, ready: Callable[[str]
     given = environment().get(LISTEN_FDS)
     sockets = inherited(given) if given else listen(settings)
     url = url_of(settings, sockets[0])
+    traced = is_traced(settings)
+    say(logging.INFO, "start", version=__version__, workers=settings.workers, tls=settings.is_tls, tracing=traced)
 
     def work(answers: Callable[[], None], is_heir: Callable[[], bool]) -> None:
         def orphaned() -> None:
             if is_heir():
                 take_over(sys.argv[1:], sockets)
 
-        with context.owner(serving=True) as owner:
-            run_loop(Worker(owner, settings).serve(sockets, answers, orphaned))
+        lines.start()
+        spans = None
+        try:
+            spans = Spans(environment(), SystemClock().now_ms) if traced else None
+            with context.owner(serving=True) as owner:
+                run_loop(Worker(owner, settings, lambda: lines.dropped, spans).serve(sockets, answers, orphaned))
+        finally:
+            if spans is not None:
+                spans.stop()
+            lines.stop()
 
     def told() -> None:
         notify("READY=1")
-        if ready is None:
-            context.say(f"keystead answers at {url}")
-        else:
+        say(logging.INFO, "listening", url=url)
+        if ready is not None:
             ready(url)
 
     code = Supervisor(
@@ -111,6 +157,29 @@ def run_server(context: Context, settings: ServerSettings, ready: Callable[[str]
     ).run()
     if code:
         sys.exit(code)
+
+
+def is_traced(settings: ServerSettings) -> bool:
+    """Whether requests are traced.
+
+    Raises:
+        MissingExtra: they should be, and the packages are not installed.
+        ConfigurationError: the OTEL_ variables name an exporter that is not.
+    """
+    import logging
+
+    from keystead.node.settings import environment
+    from keystead.server.logs import say
+    from keystead.server.tracing import exporters, is_installed, is_wanted, require_installed
+
+    if not is_wanted(settings.tracing, environment()):
+        return False
+    if settings.tracing == "auto" and not is_installed():
+        say(logging.WARNING, "tracing_not_installed", message="pip install 'keystead[otel]', or set tracing to off")
+        return False
+    require_installed()
+    exporters(environment())
+    return True
 
 
 def url_of(settings: ServerSettings, listener: socket.socket) -> str:

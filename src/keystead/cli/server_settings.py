@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from keystead.server.settings import Configuration
 
 
-def configuration_for(location: Location, flags: Mapping[str, Any]) -> Configuration:
-    """The settings, and where each came from.
+def configuration_for(location: Location, flags: Mapping[str, Any], **usual: Any) -> Configuration:
+    """The settings, and where each came from. `usual` are defaults of the command's own.
 
     Raises:
         ConfigurationError.
@@ -19,4 +19,4 @@ def configuration_for(location: Location, flags: Mapping[str, Any]) -> Configura
     from keystead.node.settings import environment, settings_file
     from keystead.server.settings import load_configuration
 
-    return load_configuration(settings_file(location), environment(), flags)
+    return load_configuration(settings_file(location), environment(), flags, usual)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -31,9 +31,11 @@ class _Came(NamedTuple):
 
 @click.command()
 @click.option("--port", type=int, metavar="PORT", help="The port (default: 7780).")
+@click.option("--log-format", metavar="FORMAT", help="The log as text or json (default: text).")
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error (default: warning).")
 @global_options
 @pass_context
-def up(context: Context, port: int | None) -> None:
+def up(context: Context, /, port: int | None, **log: Any) -> None:
     """Serve ./.keystead on this machine, and make it first.
 
     Where there is a store, it is served as it is. Values of ./.env become secrets of the same names; the file stays.
@@ -41,7 +43,7 @@ def up(context: Context, port: int | None) -> None:
     KEYSTEAD_URL names it. Only this machine can reach it. Ctrl-C stops it, and everything stays: the next `keystead up`
     goes on.
     """
-    from keystead.cli.serve import require_server, run_server
+    from keystead.cli.serve import begin_log, require_server, run_server
     from keystead.cli.server_settings import configuration_for
     from keystead.services import setup
 
@@ -52,13 +54,16 @@ def up(context: Context, port: int | None) -> None:
     if not setup.is_there(location):
         made = setup.make_store(location, kit_file=location.folder / _KIT, dev=True)
     context.store = str(location.database)
-    settings = configuration_for(location, {"port": port, "address": _LOOPBACK, "insecure": False}).settings
+    flags = {"port": port, "address": _LOOPBACK, "insecure": False, **log}
+    # The first screen tells a person what the log of a service would.
+    settings = configuration_for(location, flags, log_format="text", log_level="warning").settings
     url = f"http://{_LOOPBACK}:{settings.port}"
     with context.owner(serving=True) as owner:
         imported = _import(owner, location.project / ".env")
         kept_in = _administrator(owner, url)
     came = _Came(made, imported, kept_in)
-    run_server(context, settings, lambda where: _tell(context, location, came, where))
+    lines = begin_log(context, settings)
+    run_server(context, settings, lines, lambda where: _tell(context, location, came, where))
 
 
 def _import(owner: KMSService, file: Path) -> ImportReport | None:

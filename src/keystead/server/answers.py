@@ -71,13 +71,14 @@ REFUSALS: Final = (
 
 
 class Answer(NamedTuple):
-    """What goes back: a status, a body and its type, and further headers."""
+    """What goes back: a status, a body and its type, and further headers. `code` is that of a problem."""
 
     status: int
     body: bytes = b""
     kind: bytes = JSON_TYPE
     headers: tuple[tuple[bytes, bytes], ...] = ()
     close: bool = False
+    code: str = ""
 
 
 def status_of(error: KeysteadError) -> int:
@@ -95,7 +96,8 @@ def of_error(error: KeysteadError, request_id: str, *, precondition: bool = Fals
         headers.append((b"retry-after", b"1"))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="keystead"'))
-    return Answer(status, document(status, problem(error), request_id), PROBLEM_TYPE, tuple(headers))
+    told = document(status, problem(error), request_id)
+    return Answer(status, told, PROBLEM_TYPE, tuple(headers), code=error.code)
 
 
 def of_refusal(refusal: Refusal, request_id: str, *headers: tuple[bytes, bytes]) -> Answer:
@@ -105,7 +107,8 @@ def of_refusal(refusal: Refusal, request_id: str, *headers: tuple[bytes, bytes])
         headers = (*headers, (b"www-authenticate", b'Bearer realm="keystead"'))
     if refusal.status in (429, 503) and not any(name == b"retry-after" for name, _ in headers):
         headers = (*headers, (b"retry-after", b"1"))
-    return Answer(refusal.status, document(refusal.status, told, request_id), PROBLEM_TYPE, headers, refusal.close)
+    body = document(refusal.status, told, request_id)
+    return Answer(refusal.status, body, PROBLEM_TYPE, headers, refusal.close, refusal.code)
 
 
 def document(status: int, told: Mapping[str, Any], request_id: str) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from keystead.access.methods.strict_json import parse_object
 from keystead.api.endpoint import Body, Endpoint
+from keystead.api.operations import PREFIX
 from keystead.api.problems import problem
 from keystead.errors import AuthenticationFailed, KeysteadError, SessionEnded, UsageError
 from keystead.gate import REQUEST_ID, WOULD_WAIT, WouldWait
@@ -39,7 +40,8 @@ _MANY: Final = frozenset(("batch", "encrypt_many", "decrypt_many", "get_secrets"
 class Request(NamedTuple):
     """One request as it came. `source` is the address that it came from, `binding` names the client's certificate.
 
-    `authorization` is that header; `headers` are the others that matter, by lower-case name.
+    `authorization` is that header; `headers` are the others that matter, by lower-case name. `began` is when its head
+    was whole.
     """
 
     method: str
@@ -51,6 +53,7 @@ class Request(NamedTuple):
     headers: Mapping[bytes, bytes]
     request_id: str
     chain: tuple[bytes, ...] = ()
+    began: float = 0.0
 
 
 class Known(NamedTuple):
@@ -58,6 +61,7 @@ class Known(NamedTuple):
 
     attempt: Attempt
     name: str
+    route: str
 
 
 class Dispatch:
@@ -81,6 +85,21 @@ class Dispatch:
         """Whether a request is a login, which may take long and which anybody may ask for."""
         target = read_target(request.target) if request.method == "POST" else None
         return target is not None and target.collection == _LOGIN
+
+    def route_of(self, method: str, target: bytes) -> str:
+        """The template of the path that a target has, without the name in it; "" where it leads nowhere."""
+        known = self._hot.get((method, target))
+        if known is not None:
+            return known.route
+        read = read_target(target)
+        if read is None:
+            return ""
+        if read.collection == _LOGIN and read.name and not read.verb:
+            return f"{PREFIX}/{_LOGIN}/{{method}}"
+        place = self._routes.at(Place(read.collection, bool(read.name), read.verb))
+        if place is None:
+            return ""
+        return PREFIX + place.get(method, next(iter(place.values()))).operation.path
 
     def caller(self, request: Request) -> Caller | None:
         """Who asks, if its session is open here."""
@@ -254,7 +273,7 @@ class Dispatch:
             body = special(caller, arguments)
         attempt = HOT.get(endpoint.operation.id)
         if attempt is not None and not target.query:
-            self._remember(request, Known(attempt, target.name))
+            self._remember(request, Known(attempt, target.name, PREFIX + endpoint.operation.path))
         if body is None:
             return Answer(204)
         if isinstance(body, bytes):

@@ -11,6 +11,7 @@ from keystead.api.endpoint import Endpoint
 from keystead.api.operations import PREFIX
 from keystead.api.shapes import ByName, Maybe, Schema
 from keystead.server.routes import Routes
+from keystead.server.special import ADDED
 
 PROBLEM: Final[Schema] = {
     "type": "object",
@@ -85,7 +86,11 @@ def _described(endpoint: Endpoint) -> dict[str, Any]:
 def _success(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.operation.status == 204:
         return {"description": "Done"}
-    return {"description": "Done", "content": {"application/json": {"schema": endpoint.result_schema()}}}
+    schema, added = endpoint.result_schema(), ADDED.get(endpoint.operation.id, {})
+    if added:
+        required = [*schema.get("required", ()), *added]
+        schema = {**schema, "properties": {**schema["properties"], **added}, "required": required}
+    return {"description": "Done", "content": {"application/json": {"schema": schema}}}
 
 
 def _problems() -> dict[str, Any]:

@@ -20,8 +20,10 @@ from keystead.errors import AuditUnavailable
 from keystead.gate import WouldWait
 from keystead.server import answers
 from keystead.server.answers import Answer, Refusal, head, of_error, of_refusal, plain_head
+from keystead.server.app import BINDING
 from keystead.server.callers import Caller
 from keystead.server.dispatch import Request
+from keystead.server.tracing import TRACEPARENT
 
 if TYPE_CHECKING:
     from keystead.server.worker import Worker
@@ -29,9 +31,8 @@ if TYPE_CHECKING:
 _OURS: Final = f"{PREFIX}/".encode("ascii")
 _KEPT: Final = frozenset(
     (b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"if-match", b"idempotency-key",
-     b"x-request-id", b"host", b"expect", b"accept-encoding")
+     b"x-request-id", b"host", b"expect", TRACEPARENT)
 )  # fmt: skip
-_ONCE: Final = frozenset(_KEPT - {b"accept-encoding"})
 _HEALTH: Final = b"/health/"
 _QUEUED: Final = 16
 LINGER_SECONDS: Final = 1.0
@@ -60,6 +61,8 @@ class ApiProtocol(HttpToolsProtocol):
         self._ending = False
         self._waiting: deque[tuple[Request, bool]] = deque()
         self._method = ""
+        self._began = 0.0
+        self._each = worker.requests.each
         self._most_header_bytes = self.limits.max_header_bytes
         self._header_seconds = self.limits.header_timeout_ms / 1000
         self._body_seconds = self.limits.body_timeout_ms / 1000
@@ -96,7 +99,8 @@ class ApiProtocol(HttpToolsProtocol):
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _await_headers(self) -> None:
-        self.deadline, self._late = self._now + self._header_seconds, answers.TOO_SLOW
+        self._began = self._now
+        self.deadline, self._late = self._began + self._header_seconds, answers.TOO_SLOW
 
     def _await_request(self) -> None:
         self.deadline, self._late = self._clock() + self._idle_seconds, None
@@ -146,8 +150,14 @@ class ApiProtocol(HttpToolsProtocol):
             answer = of_refusal(refusal._replace(close=True), request_id)
             self.worker.metrics.answered("refused", answer.status)
             self._write(answer, request_id, keep_alive=False)
+            self.worker.requests.answered(self._as_far_as_read(request_id), answer)
         elif not self._busy:
             self._close()
+
+    def _as_far_as_read(self, request_id: str) -> Request:
+        """The request that is turned away; before its head was whole it has no target."""
+        target = self.url if self._method else b""
+        return Request(self._method, target, None, b"", self._source, "", {}, request_id, began=self._began)
 
     # The parser
 
@@ -156,7 +166,8 @@ class ApiProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
-        self._header_bytes, self._length, self._mine, self._ours = 0, 0, False, False
+        self._header_bytes, self._length, self._method = 0, 0, ""
+        self._mine = self._ours = False
         self._parts, self._seen = [], {}
         self._await_headers()
 
@@ -180,8 +191,10 @@ class ApiProtocol(HttpToolsProtocol):
         if self._header_bytes > self._most_header_bytes:
             self._turn_away(answers.LONG_HEADERS)
         elif name in _KEPT:
-            if name in self._seen and name in _ONCE:
-                self._turn_away(answers.MALFORMED)
+            if name in self._seen:
+                if name != TRACEPARENT:
+                    self._turn_away(answers.MALFORMED)
+                value = b""  # of two, none counts
             self._seen[name] = value
 
     def on_headers_complete(self) -> None:
@@ -234,6 +247,7 @@ class ApiProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = target, headers, expected
         self.scope["headers"] = headers
+        self.scope["state"][BINDING] = self._binding
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -267,6 +281,7 @@ class ApiProtocol(HttpToolsProtocol):
             seen,
             self.worker.id_of(seen.get(b"x-request-id")),
             self._chain,
+            self._began,
         )
         keep_alive = self.parser.should_keep_alive() and not self.worker.draining
         if self._busy or not (self.cycle is None or self.cycle.response_complete):
@@ -316,6 +331,8 @@ class ApiProtocol(HttpToolsProtocol):
             if not self.transport.is_closing():
                 self.transport.write(plain_head(len(body), request.request_id) + body)
                 self._await_request()
+            if self._each:
+                self.worker.requests.answered(request, Answer(200))
 
     def _answered(self, request: Request, keep_alive: bool, done: asyncio.Future[Answer]) -> None:
         if done.cancelled():
@@ -332,6 +349,7 @@ class ApiProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         self.worker.metrics.answered(request.method, answer.status)
         self._write(answer, request.request_id, keep_alive=keep_alive and not self._ending)
+        self.worker.requests.answered(request, answer)
         if self.transport.is_closing():
             return
         if self._waiting:

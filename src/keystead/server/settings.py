@@ -7,13 +7,17 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from keystead.clock import format_duration, parse_duration
 from keystead.errors import ConfigurationError, UsageError
+from keystead.server.logs import FORMATS, LEVELS
+from keystead.server.tracing import CHOICES
 
 PREFIX: Final = "KEYSTEAD_SERVER_"
 TABLE: Final = "server"
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 PORT: Final = 7780
 
 
@@ -29,6 +33,8 @@ class ServerSettings:
     turned away. `header_timeout`, `body_timeout`, `idle_timeout`: how long a request's headers and body, and the next
     request of a connection, are waited for. `requests_per_address`, `requests_per_principal`: how many a second one
     worker answers, 0 for any number. `threads`: how many requests one worker may have in the store at a time.
+    `log_format`: `json` or `text`. `log_level`: from which level on lines are logged, `debug` for each request.
+    `tracing`: `on`, `off`, or `auto` for on where OTEL_ variables name where spans go.
     """
 
     address: str = "127.0.0.1"
@@ -50,6 +56,9 @@ class ServerSettings:
     requests_per_address: int = 0
     requests_per_principal: int = 0
     threads: int = 16
+    log_format: str = "json"
+    log_level: str = "info"
+    tracing: str = "auto"
 
     @property
     def is_loopback(self) -> bool:
@@ -77,6 +86,7 @@ _BOUNDS: Final[Mapping[str, tuple[int, int]]] = {
     "requests_per_principal": (0, 1_000_000),
     "threads": (1, 256),
 }
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {"log_format": FORMATS, "log_level": LEVELS, "tracing": CHOICES}
 
 
 class Explained(NamedTuple):
@@ -94,8 +104,12 @@ class Configuration(NamedTuple):
     explained: tuple[Explained, ...]
 
 
-def load_configuration(file: Path | None, variables: Mapping[str, str], flags: Mapping[str, Any]) -> Configuration:
+def load_configuration(
+    file: Path | None, variables: Mapping[str, str], flags: Mapping[str, Any], usual: Mapping[str, Any] = _NONE
+) -> Configuration:
     """The settings: flags before the environment (`KEYSTEAD_SERVER_PORT`) before the file before the defaults.
+
+    `usual` are other defaults, of the command that asks.
 
     Raises:
         ConfigurationError: names or values that are not known, or that contradict each other; all problems at once.
@@ -103,7 +117,7 @@ def load_configuration(file: Path | None, variables: Mapping[str, str], flags: M
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     problems: dict[str, str] = {}
-    for source, given in _layers(file, variables, flags):
+    for source, given in [("default", usual), *_layers(file, variables, flags)]:
         for name, value in given.items():
             try:
                 field, converted = _converted(name, value)
@@ -154,6 +168,8 @@ def _converted(name: str, value: Any) -> tuple[str, Any]:
         return name, _whole(name, value)
     if not isinstance(value, str):
         raise UsageError("must be text")
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise UsageError(f"must be {' or '.join(_CHOICES[name])}")
     return name, value
 
 

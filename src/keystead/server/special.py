@@ -9,7 +9,7 @@ from typing import Any, Final
 from keystead.access.token_text import AccessToken
 from keystead.api.endpoint import Body
 from keystead.api.reading import shape_of
-from keystead.api.shapes import BYTES
+from keystead.api.shapes import BYTES, Schema
 from keystead.api.structures import Secret
 from keystead.secrets.names import choose
 from keystead.server.callers import Caller
@@ -38,6 +38,13 @@ def _logged_in(_caller: Any, arguments: dict[str, Any]) -> Body:
     return body
 
 
+ADDED: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
+    {
+        "keys.encrypt": {"key_version": {"type": "integer"}},
+        "kms.get_secret": {"expires_in_ms": {"anyOf": [{"type": "integer"}, {"type": "null"}]}},
+    }
+)
+"""Members of the answer that the result of the method has not, by the operation's id."""
 BODIES: Final[Mapping[str, Callable[[Any, dict[str, Any]], Body]]] = MappingProxyType(
     {"keys.encrypt": _encrypted, "kms.get_secret": _secret, "login": _logged_in}
 )

@@ -6,6 +6,7 @@ so that the server comes back by itself from the loss of any of its processes.
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import signal
@@ -18,6 +19,7 @@ from typing import Final, NoReturn
 
 from keystead.errors import KeysteadError
 from keystead.node.settings import environment
+from keystead.server.logs import place_of, say
 
 LISTEN_FDS: Final = "KEYSTEAD_LISTEN_FDS"
 """The variable in which a new parent finds the descriptors of the sockets that it takes over."""
@@ -50,11 +52,14 @@ class Supervisor:
         self._ready = ready
         self._monotonic = monotonic
         self._started: dict[int, float] = {}
+        self._restarts = 0
         self._answering: set[int] = set()
         self._told = False
         self._pause = _FIRST_PAUSE
         self._due: list[float] = []
         self._stopping = False
+        self._since = 0.0
+        self._killed = 0
         self._deadline = 0.0
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -78,13 +83,16 @@ class Supervisor:
             self._note_ready()
             now = self._monotonic()
             if self._stopping and now >= self._deadline:
+                self._killed = max(self._killed, len(self._started))
                 self._tell(signal.SIGKILL)
             elif not self._stopping:
                 due, self._due = [at for at in self._due if at <= now], [at for at in self._due if at > now]
                 for _ in due:
-                    self._start()
+                    self._start(again=True)
                 if not self._told and self._pause > 1.0:
-                    self._stop()
+                    self._stop("workers do not start")
+        seconds = round(self._monotonic() - self._since, 3)
+        say(logging.WARNING if self._killed else logging.INFO, "drain_ended", seconds=seconds, killed=self._killed)
         return 0 if self._told else 1
 
     def _hear(self, number: int) -> None:
@@ -93,12 +101,14 @@ class Supervisor:
         elif number == signal.SIGHUP:
             self._tell(signal.SIGHUP)
         else:
-            self._stop()
+            self._stop(signal.Signals(number).name)
 
-    def _stop(self) -> None:
+    def _stop(self, why: str) -> None:
         if not self._stopping:
+            say(logging.INFO, "drain_begun", why=why, seconds=self._drain_seconds)
             self._stopping = True
-            self._deadline = self._monotonic() + self._drain_seconds + _GRACE_SECONDS
+            self._since = self._monotonic()
+            self._deadline = self._since + self._drain_seconds + _GRACE_SECONDS
             self._tell(signal.SIGTERM)
 
     def _tell(self, number: int) -> None:
@@ -109,17 +119,23 @@ class Supervisor:
     def _bury(self) -> None:
         while True:
             try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if not pid:
                 return
             since = self._started.pop(pid, None)
             self._answering.discard(pid)
+            if since is not None:
+                self._say_ended(pid, os.waitstatus_to_exitcode(status))
             if since is not None and not self._stopping:
                 now = self._monotonic()
                 self._pause = _FIRST_PAUSE if now - since > _HEALTHY_SECONDS else min(_LONGEST_PAUSE, self._pause * 2)
                 self._due.append(now + (0.0 if now - since > _HEALTHY_SECONDS else self._pause))
+
+    def _say_ended(self, pid: int, code: int) -> None:
+        level = logging.INFO if code == 0 and self._stopping else logging.WARNING
+        say(level, "worker_ended", worker=pid, **({"signal": signal_name(-code)} if code < 0 else {"code": code}))
 
     def _note_ready(self) -> None:
         with suppress(BlockingIOError):
@@ -137,10 +153,15 @@ class Supervisor:
         """Whether this worker is the first to ask."""
         return os.read(self._heir, 1) == b"1"
 
-    def _start(self) -> None:
+    def _start(self, *, again: bool = False) -> None:
         pid = os.fork()
         if pid:
             self._started[pid] = self._monotonic()
+            self._restarts += again
+            if again:
+                say(logging.WARNING, "worker_restarted", worker=pid, restarts=self._restarts)
+            else:
+                say(logging.INFO, "worker_started", worker=pid)
         else:
             self._be_worker()
 
@@ -152,12 +173,27 @@ class Supervisor:
             self._work(self._answers, self._is_heir)
             code = 0
         except Exception as error:
-            print(f"keystead: a worker failed: {type(error).__name__}: {_told(error)}", file=sys.stderr)
+            told = _told(error)
+            say(
+                logging.ERROR,
+                "worker_failed",
+                error=type(error).__name__,
+                message=told,
+                place=place_of(error.__traceback__),
+            )
         finally:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError, ValueError):
                     stream.flush()
             os._exit(code)
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, its number where it has none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 def _told(error: Exception) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from keystead.errors import FileUnavailable
+from keystead.server.logs import say
 from keystead.server.settings import ServerSettings
 
-_LOG: Final = logging.getLogger("keystead.server")
 _CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
@@ -67,9 +67,9 @@ class Certificates:
             self._load(trial)
             self._load(self.context)
         except FileUnavailable as error:
-            _LOG.warning("the certificate was not reloaded: %s", error)
+            say(logging.WARNING, "certificate_not_reloaded", message=error.message, why=error.why)
             return False
-        _LOG.info("the certificate was reloaded")
+        say(logging.INFO, "certificate_reloaded")
         return True
 
 

@@ -22,19 +22,21 @@ from uvicorn.server import Server
 from keystead.access.methods.certificates import binding_of
 from keystead.crypto.material import random_bytes
 from keystead.errors import KeysteadError
-from keystead.server.app import make_app
+from keystead.server.app import Told
 from keystead.server.callers import Callers
 from keystead.server.dispatch import Dispatch
 from keystead.server.group import Group
+from keystead.server.logs import defect, say
 from keystead.server.metrics import Metrics
 from keystead.server.protocol import ApiProtocol
 from keystead.server.rates import Rates
+from keystead.server.requests import Requests
 from keystead.server.routes import Routes
 from keystead.server.settings import ServerSettings
 from keystead.server.tls import Certificates
+from keystead.server.tracing import Spans
 from keystead.services.kms import KMSService
 
-_LOG: Final = logging.getLogger("keystead.server")
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 SWEEP_SECONDS: Final = 0.5
 CHANGES_SECONDS: Final = 0.05
@@ -44,9 +46,13 @@ _STREAMED: Final = (b"/api/v1/openapi.json", b"/api/v1/changes")
 
 
 class Worker:
-    """The parts of one worker. `owner` is the service of who opened the store."""
+    """The parts of one worker. `owner` is the service of who opened the store, `dropped` counts lines of the log;
+    `spans` takes what is told of each request, if there is something.
+    """
 
-    def __init__(self, owner: KMSService, settings: ServerSettings) -> None:
+    def __init__(
+        self, owner: KMSService, settings: ServerSettings, dropped: Callable[[], int], spans: Spans | None
+    ) -> None:
         node = owner.node
         self.owner = owner
         self.settings = settings
@@ -59,6 +65,8 @@ class Worker:
         self.callers = Callers(node, owner)
         self.routes = Routes()
         self.dispatch = Dispatch(owner, self.callers, self.routes, self.rates, max_depth=settings.max_json_depth)
+        self.requests = Requests(self.dispatch, self.monotonic, spans)
+        self._dropped = dropped
         self.group: Group
         self.draining = False
         self._ids = itertools.count(1)
@@ -93,11 +101,7 @@ class Worker:
 
     def report(self, error: BaseException, request_id: str) -> None:
         """An error that is a defect: into the log by its class and place, never with a value."""
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        where = "" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
-        _LOG.error("request %s failed: %s at %s", request_id, type(error).__name__, where)
+        defect(error, request_id)
 
     async def changes_after(self, number: int, seconds: float) -> int:
         """The number of changes: at once where it is another one, else when it is, or after so many seconds."""
@@ -113,6 +117,7 @@ class Worker:
             "connections": ("Connections that are open.", connections),
             "callers": ("Sessions of access tokens that are kept.", self.callers.count()),
             "store_generation": ("The number of the newest change that was seen.", self.owner.node.generation),
+            "log_lines_dropped_total": ("Lines of the log that nobody took in time.", self._dropped()),
         }
 
     # Running
@@ -132,7 +137,7 @@ class Worker:
         waits = node.settings.audit_fsync == "group"
         self.group = Group(node.recorder, loop, self.flushing, waits=waits)
         config = uvicorn.Config(
-            make_app(self),
+            Told(self),
             http=partial(ApiProtocol, self),  # type: ignore[arg-type]
             ws="none",
             lifespan="off",
@@ -151,6 +156,8 @@ class Worker:
         if self._certificates is not None:
             config.ssl = self._certificates.context
         self._server = _Server(config, self, ready)
+        # The loop's own handler would log what a callback was given.
+        loop.set_exception_handler(lambda _, context: defect(context.get("exception")))
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
@@ -181,6 +188,7 @@ class Worker:
             await asyncio.sleep(SWEEP_SECONDS)
             now = self.monotonic()
             if orphaned is not None and os.getppid() != parent:
+                say(logging.WARNING, "parent_lost")
                 orphaned()
                 self.stop()
                 orphaned = None

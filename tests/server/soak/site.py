@@ -17,7 +17,7 @@ from tests.methods.authorities import SERVER, dns, issue, root
 from tests.server.conftest import prepared
 
 _DATES = {"begin": datetime.now(UTC) - timedelta(days=1), "end": datetime.now(UTC) + timedelta(days=30)}
-_SAYS = b"keystead answers at"
+_SAYS = b"listening"
 
 
 class Process(NamedTuple):
