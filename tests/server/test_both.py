@@ -258,6 +258,20 @@ def test_async_code_has_the_same(server: Server) -> None:
     asyncio.run(use())
 
 
+def test_async_connect_closes_its_transport_when_its_first_request_fails(server: Server) -> None:
+    made: list[Transport] = []
+
+    async def use() -> None:
+        connecting = aio.connect(server.url, token="ks_svc_nothing")
+        transport = connecting._connection.kms._sync._transport  # type: ignore[attr-defined]
+        made.append(transport)
+        await connecting
+
+    with pytest.raises(AuthenticationFailed):
+        asyncio.run(use())
+    assert not made[0]._idle, "the server answered on a connection that is kept, and nobody would close it"
+
+
 def test_each_method_has_the_signature_of_the_services(server: Server) -> None:
     with server.connect() as connection:
         for operation in OPERATIONS:
