@@ -33,6 +33,16 @@ PATHS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 )
 """The same of what stands in a path."""
 
+_LEFT: Final[Schema] = {"type": ["integer", "null"], "description": "ms until it ends; null: it does not"}
+ADDED: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
+    {
+        "kms.get_secret": {"expires_in_ms": _LEFT},
+        "kms.whoami": {"expires_in_ms": _LEFT, "renewable": {"type": "boolean"}},
+        "tokens.renew": {"expires_in_ms": _LEFT},
+    }
+)
+"""What answers have beyond what their methods give, by operation: for clients, whose clocks are others."""
+
 
 def bounded(name: str, schema: Schema) -> Schema:
     """A member's schema with its bounds, where those are of its type."""

@@ -17,6 +17,7 @@ from keystead.api.operations import OPERATIONS
 from keystead.api.reading import shape_of
 from keystead.api.structures import Secret
 from keystead.client.faces import remote
+from keystead.client.renewal import Renewal
 from keystead.client.transport import Transport, target_of
 from keystead.clock import Clock, SystemClock
 from keystead.errors import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _TOKEN: Final = shape_of(AccessToken)
 _SECRET: Final = Secret()
 _READ_MANY: Final = Endpoint(next(one for one in OPERATIONS if one.method == "get_secrets"), SecretsManager.get_secrets)
+_WHOAMI: Final = Endpoint(next(one for one in OPERATIONS if one.method == "whoami"), KMSService.whoami)
 _HERE: Final = frozenset({"initialize", "close", "as_token", "login", "keys", "on"})
 
 
@@ -78,7 +80,8 @@ class RemoteKMS(KMSService):
     """The key management service of a server, for whoever shows an access token.
 
     Its methods take, give and raise what those of `KMSService` do, and ServerUnavailable where the server cannot be
-    reached. Nothing is asked before `initialize`. `token` None: only `login` can be asked for.
+    reached. Nothing is asked before `initialize`. `token` None: only `login` can be asked for. An access token that can
+    be renewed is, from then on until `close`; see `keystead.client.renewal`.
     """
 
     def __init__(self, transport: Transport, token: str | None, clock: Clock | None = None) -> None:
@@ -89,6 +92,7 @@ class RemoteKMS(KMSService):
         self._closed = False
         self._on_change: list[Callable[[], None]] = []
         self._opening = threading.Lock()
+        self._renewal = Renewal(self.clock, self._renewed)
         self._owns_node = True
         self.slots = _SLOTS(self)
         self.audit = _AUDIT(self)
@@ -108,14 +112,38 @@ class RemoteKMS(KMSService):
 
     def ask(self, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
         """What an operation gives; see `Transport.call`."""
-        if self._closed:
-            raise SessionEnded("the connection was closed", hint="connect again")
+        self._require_open()
         try:
             return self._transport.call(endpoint, arguments, self._token)
+        except (AuthenticationFailed, SessionEnded):
+            if not self._renewal.has_ended:
+                raise
         finally:
             if endpoint.operation.changes:
                 for forget in self._on_change:
                     forget()
+        raise self._ended()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise SessionEnded("the connection was closed", hint="connect again")
+        self._renewal.require_here()
+
+    def _ended(self) -> SessionEnded:
+        return SessionEnded(
+            f"the access token for {self.url} has ended, and was not or could not be renewed",
+            hint="log in again (keystead login, or login(...)), and connect with the new token",
+        )
+
+    def _renewed(self) -> int | None:
+        """Renew the access token; for how many ms it lasts then."""
+        return self._left(self._members("POST", "/tokens:renew", {}))
+
+    def _left(self, members: dict[str, Any]) -> int | None:
+        left = members.get("expires_in_ms")
+        if left is not None and type(left) is not int:
+            raise self._no_answer()
+        return left
 
     def on_own_change(self, forget: Callable[[], None]) -> None:
         """Call back whenever something was, or may have been, changed by this service."""
@@ -149,13 +177,16 @@ class RemoteKMS(KMSService):
         found: dict[str, SecretValue] = self.ask(_READ_MANY, {"names": names, "missing": missing})
         return found
 
-    def _members(self, method: str, path: str) -> dict[str, Any]:
-        if self._closed:
-            raise SessionEnded("the connection was closed", hint="connect again")
+    def _members(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        self._require_open()
         try:
-            return parse_object(self._transport.send(method, target_of(path), None, self._token).body)
+            return parse_object(self._transport.send(method, target_of(path), body, self._token).body)
         except ValueError:
             raise self._no_answer() from None
+        except (AuthenticationFailed, SessionEnded):
+            if not self._renewal.has_ended:
+                raise
+        raise self._ended()
 
     def _no_answer(self) -> ServerUnavailable:
         return ServerUnavailable(f"{self.url} gave an answer that is none", hint="check that it is a keystead server")
@@ -174,7 +205,12 @@ class RemoteKMS(KMSService):
                         f"an access token is needed for {self._transport.url}",
                         hint="keystead login, or give token=..., KEYSTEAD_TOKEN or KEYSTEAD_TOKEN_FILE",
                     )
-                self._who = self.whoami()
+                asked_at, found = self.clock.monotonic(), self._members("GET", "/whoami")
+                try:
+                    self._who = _WHOAMI.value(found, {})
+                except (ValueError, KeyError, TypeError):
+                    raise self._no_answer() from None
+                self._renewal.begin(asked_at, self._left(found), renewable=found.get("renewable") is True)
         return self
 
     def login(self, method: str, *, source: str | None = None, **credentials: Any) -> AccessToken:
@@ -245,6 +281,7 @@ class RemoteKMS(KMSService):
     def close(self) -> None:
         """Close the connections. The access token lives on; `kms.tokens.revoke()` ends it."""
         self._closed = True
+        self._renewal.stop()
         self._transport.close()
 
 

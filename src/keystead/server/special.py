@@ -7,15 +7,19 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from keystead.access.token_text import AccessToken
+from keystead.access.tokens import TokenInfo
 from keystead.api.endpoint import Body
 from keystead.api.reading import shape_of
 from keystead.api.shapes import BYTES
 from keystead.api.structures import Secret
 from keystead.secrets.names import choose
 from keystead.server.callers import Caller
+from keystead.services.login import WhoAmI
 
 _SECRET: Final = Secret()
 _TOKEN: Final = shape_of(AccessToken)
+_INFO: Final = shape_of(TokenInfo)
+_WHO: Final = shape_of(WhoAmI)
 
 
 def _encrypted(caller: Caller, arguments: dict[str, Any]) -> Body:
@@ -28,8 +32,27 @@ def _secret(caller: Caller, arguments: dict[str, Any]) -> Body:
     """The value through the cache. The server's own environment never answers for a secret."""
     name, version, label = arguments["name"], arguments.get("version"), arguments.get("label")
     found = caller.secrets._find(choose(name, version, label))
-    left = None if found.until_ms is None else max(0, found.until_ms - caller.node.clock.now_ms())
-    return {**_SECRET.encode(found.value), "expires_in_ms": left}
+    return {**_SECRET.encode(found.value), "expires_in_ms": _left(caller, found.until_ms)}
+
+
+def _who(caller: Caller, arguments: dict[str, Any]) -> Body:
+    """Who acts, how long that lasts yet, and whether a renewal may make it last longer."""
+    found = caller.kms.whoami(**arguments)
+    return {
+        **_WHO.encode(found),
+        "expires_in_ms": _left(caller, found.expires_ms),
+        "renewable": caller.node.identities.register.is_renewable(caller.session),
+    }
+
+
+def _renewed(caller: Caller, arguments: dict[str, Any]) -> Body:
+    """What is known of a renewed token, and how long it lasts yet."""
+    found = caller.kms.tokens.renew(**arguments)
+    return {**_INFO.encode(found), "expires_in_ms": _left(caller, found.expires_ms)}
+
+
+def _left(caller: Caller, until_ms: int | None) -> int | None:
+    return None if until_ms is None else max(0, until_ms - caller.node.clock.now_ms())
 
 
 def _logged_in(_caller: Any, arguments: dict[str, Any]) -> Body:
@@ -39,5 +62,11 @@ def _logged_in(_caller: Any, arguments: dict[str, Any]) -> Body:
 
 
 BODIES: Final[Mapping[str, Callable[[Any, dict[str, Any]], Body]]] = MappingProxyType(
-    {"keys.encrypt": _encrypted, "kms.get_secret": _secret, "login": _logged_in}
+    {
+        "keys.encrypt": _encrypted,
+        "kms.get_secret": _secret,
+        "kms.whoami": _who,
+        "tokens.renew": _renewed,
+        "login": _logged_in,
+    }
 )
