@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,60 @@ def test_data_is_encrypted_and_decrypted(both: Connection) -> None:
         kms.decrypt(b"no ciphertext")
     assert kms.decrypt_many(kms.encrypt_many([b"a", b"", b"b" * 50_000])) == [b"a", b"", b"b" * 50_000]
     assert kms.decrypt(kms.reencrypt(blob, aad="one"), aad="one") == b"data"
+
+
+@pytest.mark.parametrize("size", [0, 1, 262_144, 600_000])
+def test_streams_of_any_size(both: Connection, tmp_path: Path, size: int) -> None:
+    kms, plain = both.kms, tmp_path / "plain"
+    plain.write_bytes(os.urandom(size))
+    assert kms.encrypt_stream(plain, tmp_path / "sealed", aad={"a": "b"}) == size
+    assert kms.decrypt_stream(tmp_path / "sealed", tmp_path / "back", aad={"a": "b"}) == size
+    assert (tmp_path / "back").read_bytes() == plain.read_bytes()
+    assert (tmp_path / "back").stat().st_mode & 0o777 == 0o600
+    sealed, back = io.BytesIO(), io.BytesIO()
+    kms.encrypt_stream(plain.open("rb"), sealed, aad=b"\xff")
+    assert sealed.getvalue() != (tmp_path / "sealed").read_bytes(), "each stream is under a key of its own"
+    sealed.seek(0)
+    kms.decrypt_stream(sealed, back, aad=b"\xff")
+    assert back.getvalue() == plain.read_bytes()
+
+
+def test_what_is_no_whole_stream_leaves_no_file_and_only_verified_chunks(both: Connection, tmp_path: Path) -> None:
+    kms, plain, sealed = both.kms, os.urandom(600_000), io.BytesIO()
+    kms.encrypt_stream(io.BytesIO(plain), sealed, aad="x")
+    whole, step, at = sealed.getvalue(), 262_144 + 16, 80
+    swapped = whole[:at] + whole[at + step : at + 2 * step] + whole[at : at + step] + whole[at + 2 * step :]
+    damaged = whole[:-1] + bytes([whole[-1] ^ 1])
+    for data, aad, verified in (
+        (whole, "y", 0),
+        (whole[: at + 2 * step], "x", 1),
+        (whole[: at + step + 5], "x", 1),
+        (whole + b"more", "x", 2),
+        (swapped, "x", 0),
+        (damaged, "x", 2),
+        (b"ks\x81\x01" + bytes(8) + whole[12:], "x", 0),
+    ):
+        (tmp_path / "in").write_bytes(data)
+        with pytest.raises(DecryptionError):
+            kms.decrypt_stream(tmp_path / "in", tmp_path / "out", aad=aad)
+        assert not (tmp_path / "out").exists()
+        got = io.BytesIO()
+        with pytest.raises(DecryptionError):
+            kms.decrypt_stream(io.BytesIO(data), got, aad=aad)
+        assert got.getvalue() == plain[: verified * 262_144]
+    for data in (b"", whole[:79], b"no" + whole[2:]):
+        with pytest.raises(EnvelopeError):
+            kms.decrypt_stream(io.BytesIO(data), io.BytesIO())
+    assert list(tmp_path.iterdir()) == [tmp_path / "in"]
+
+
+def test_a_stream_made_over_the_server_opens_at_the_store_and_the_reverse(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(os.urandom(300_000))
+    with server.connect() as there, keystead.connect(server.folder, master_key=server.master_key) as here:
+        for one, other in ((there, here), (here, there)):
+            one.kms.encrypt_stream(tmp_path / "plain", tmp_path / "sealed", aad="x")
+            other.kms.decrypt_stream(tmp_path / "sealed", tmp_path / "back", aad="x")
+            assert (tmp_path / "back").read_bytes() == (tmp_path / "plain").read_bytes()
 
 
 def test_envelopes(both: Connection) -> None:

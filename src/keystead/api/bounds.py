@@ -20,6 +20,7 @@ BOUNDS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "version": {"minimum": 1, "maximum": 2**31 - 1},
         "expected_version": {"minimum": 0, "maximum": 2**31 - 1},
         "accessor": _ACCESSOR,
+        "index": {"minimum": 0, "maximum": 2**32 - 1},
         "code": {"pattern": "^[0-9]{6}$"},
     }
 )

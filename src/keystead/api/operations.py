@@ -31,7 +31,7 @@ class Operation(NamedTuple):
     @property
     def id(self) -> str:
         """Its name in the OpenAPI document: `keys.encrypt`."""
-        return f"{self.face.removeprefix('kms.')}.{self.method}"
+        return f"{self.face.removeprefix('kms.').lstrip('_')}.{self.method}"
 
     @property
     def changes(self) -> bool:
@@ -43,7 +43,7 @@ _HARMLESS: Final = frozenset(
     {"encrypt", "decrypt", "sign", "verify", "mac", "verify_mac", "digest", "derive", "owner", "explain", "test",
      "who_can", "get_secrets", "encrypt_data", "decrypt_data", "encrypt_many", "decrypt_many", "random_bytes", "agree",
      "encapsulate", "decapsulate", "generate_data_key", "generate_data_key_pair", "batch", "lookup", "lookup_accessor",
-     "lookup_secret_id", "lookup_secret_id_accessor", "verify_audit"}
+     "lookup_secret_id", "lookup_secret_id_accessor", "verify_audit", "begin", "open_chunk"}
 )  # fmt: skip
 """What is asked for by POST, since it takes a body, and changes nothing."""
 
@@ -129,6 +129,8 @@ def _data() -> list[Operation]:
         Operation(face, "encrypt_data", "POST", "/data:encrypt-envelope", result="envelope"),
         Operation(face, "decrypt_data", "POST", "/data:decrypt-envelope", result="plaintext"),
         Operation(face, "reencrypt", "POST", "/data:reencrypt", MappingProxyType({"x": "ciphertext"}), "ciphertext"),
+        Operation("kms._streams", "begin", "POST", "/data:begin-stream"),
+        Operation("kms._streams", "open_chunk", "POST", "/data:open-chunk", result="plaintext"),
         Operation(face, "list_data_keys", "GET", "/data-keys"),
         Operation(face, "rotate_data_key", "POST", "/data-keys:rotate"),
         Operation(face, "affected_by_destroying", "GET", "/data-keys/{id}:affected"),

@@ -18,8 +18,10 @@ from keystead.api.reading import shape_of
 from keystead.api.structures import Secret
 from keystead.client.faces import remote
 from keystead.client.renewal import Renewal
+from keystead.client.streams import decrypt_stream, encrypt_stream
 from keystead.client.transport import Transport, target_of
 from keystead.clock import Clock, SystemClock
+from keystead.crypto.aad import AAD
 from keystead.errors import (
     AuthenticationFailed,
     CallerError,
@@ -32,6 +34,7 @@ from keystead.errors import (
     VersionConflict,
 )
 from keystead.gate import WOULD_WAIT, WouldWait
+from keystead.keys.stream import End
 from keystead.secrets.names import Reference, check_name
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
@@ -42,6 +45,7 @@ from keystead.services.kms import KMSService
 from keystead.services.named_keys import NamedKeyOperations
 from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secrets_manager import SecretsManager
+from keystead.services.stream_operations import StreamOperations
 
 if TYPE_CHECKING:
     from keystead.services.import_environment import Target
@@ -51,7 +55,7 @@ _TOKEN: Final = shape_of(AccessToken)
 _SECRET: Final = Secret()
 _READ_MANY: Final = Endpoint(next(one for one in OPERATIONS if one.method == "get_secrets"), SecretsManager.get_secrets)
 _WHOAMI: Final = Endpoint(next(one for one in OPERATIONS if one.method == "whoami"), KMSService.whoami)
-_HERE: Final = frozenset({"initialize", "close", "as_token", "login", "keys", "on"})
+_HERE: Final = frozenset({"initialize", "close", "as_token", "login", "keys", "on", "encrypt_stream", "decrypt_stream"})
 
 
 class _Face:
@@ -69,6 +73,7 @@ def _below(face: type, path: str) -> type:
 
 
 _KEYS: Final = _below(NamedKeyOperations, "kms.keys")
+_STREAMS: Final = _below(StreamOperations, "kms._streams")
 _SLOTS: Final = _below(SlotOperations, "kms.slots")
 _AUDIT: Final = _below(AuditOperations, "kms.audit")
 _TOKENS: Final = _below(TokenOperations, "kms.tokens")
@@ -99,6 +104,7 @@ class RemoteKMS(KMSService):
         self.policies = _POLICIES(self)
         self.tokens = _TOKENS(self)
         self.identities = _IDENTITIES(self)
+        self._streams = _STREAMS(self)
 
     @cached_property
     def keys(self) -> NamedKeyOperations:
@@ -237,6 +243,14 @@ class RemoteKMS(KMSService):
             raise UsageError("the server sees for itself where its callers come from", hint="leave these out")
         text = token.reveal() if isinstance(token, AccessToken) else token
         return type(self)(self._transport, text, self.clock).initialize()
+
+    def encrypt_stream(self, source: End, target: End, *, aad: AAD = None) -> int:
+        """Encrypt a file of any size in constant memory, here, under a key for this one stream; as of `KMSService`."""
+        return encrypt_stream(self._streams, source, target, aad)
+
+    def decrypt_stream(self, source: End, target: End, *, aad: AAD = None) -> int:
+        """Decrypt what `encrypt_stream` wrote, chunk by chunk on the server; as `KMSService.decrypt_stream`."""
+        return decrypt_stream(self._streams, source, target, aad)
 
     def _secrets_manager(self, cache_ttl: float | timedelta | str) -> SecretsManager:
         from keystead.client.secrets_manager import RemoteSecretsManager  # noqa: PLC0415 - which knows this service

@@ -25,6 +25,7 @@ from keystead.services.login import LoginOperations
 from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secret_operations import SecretOperations
 from keystead.services.status import Status, read_status
+from keystead.services.stream_operations import StreamOperations
 
 if TYPE_CHECKING:
     from keystead.access.session import Session
@@ -67,6 +68,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperation
         self.policies = PolicyOperations(self)
         self.tokens = TokenOperations(self)
         self.identities = IdentityOperations(self)
+        self._streams = StreamOperations(self)
 
     @classmethod
     def on(cls, node: Node, *, principal: str | None = None) -> Self:
