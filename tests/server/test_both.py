@@ -24,6 +24,7 @@ from keystead.errors import (
     AuthenticationFailed,
     DecryptionError,
     EnvelopeError,
+    FileUnavailable,
     IdentityNotFound,
     KeyNotFound,
     KeyStateError,
@@ -32,12 +33,15 @@ from keystead.errors import (
     SecretNotFound,
     ServerUnavailable,
     SessionEnded,
+    StoreExists,
     UsageError,
     VersionConflict,
 )
 from keystead.server.routes import FACES
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
+
+PASSPHRASE = "seven herons over a quiet harbour"
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +132,26 @@ def test_a_stream_made_over_the_server_opens_at_the_store_and_the_reverse(server
             one.kms.encrypt_stream(tmp_path / "plain", tmp_path / "sealed", aad="x")
             other.kms.decrypt_stream(tmp_path / "sealed", tmp_path / "back", aad="x")
             assert (tmp_path / "back").read_bytes() == (tmp_path / "plain").read_bytes()
+
+
+def test_a_backup_holds_the_store_and_is_whole(both: Connection, tmp_path: Path) -> None:
+    both.kms.store_secret("both/saved", "in the backup")
+    to = tmp_path / "b.ksbackup"
+    report = both.kms.backup(to, passphrase=PASSPHRASE)
+    assert (report.bytes, to.stat().st_mode & 0o777, report.listed) == (to.stat().st_size, 0o600, True)
+    with keystead.connect(tmp_path / "restored.db", master_key=keystead.generate_master_key()) as restored:
+        assert restored.kms.restore(to, passphrase=PASSPHRASE).secrets == report.secrets
+        assert restored.secrets.get_secret("both/saved").reveal() == "in the backup"
+    data = to.read_bytes()
+    with pytest.raises(StoreExists):
+        both.kms.backup(to, passphrase=PASSPHRASE)
+    with pytest.raises(UsageError):
+        both.kms.backup(tmp_path / "weak", passphrase="weak")
+    with pytest.raises(FileUnavailable):
+        both.kms.backup(tmp_path / "nowhere" / "b", passphrase=PASSPHRASE)
+    assert to.read_bytes() == data
+    assert {path.name for path in tmp_path.iterdir() if not path.name.startswith("restored")} == {"b.ksbackup"}
+    assert ("backup_created", "success") in {(e.record.event, e.record.outcome) for e in both.kms.audit.tail(50)}
 
 
 def test_envelopes(both: Connection) -> None:

@@ -38,7 +38,7 @@ class Endpoint:
     @cached_property
     def parameters(self) -> list[Member]:
         """What the method takes."""
-        return parameters_of(self.function, self.operation.renamed)
+        return parameters_of(self.function, self.operation.renamed, without=self.operation.to_file)
 
     @cached_property
     def result(self) -> Shape:

@@ -18,6 +18,9 @@ _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 class Operation(NamedTuple):
     """One operation. `face` is an attribute path such as `kms.keys`; `renamed` maps parameters, and members of the
     result, to their names in JSON; `result` names a result that is no object; `status` is that of success.
+
+    `to_file` names the parameter of a method that writes a file: the client's, which does not travel. The answer is
+    that file's bytes, and the header `Keystead-Report` has what the method gives.
     """
 
     face: str
@@ -27,6 +30,7 @@ class Operation(NamedTuple):
     renamed: Mapping[str, str] = _NONE
     result: str = "value"
     status: int = 200
+    to_file: str = ""
 
     @property
     def id(self) -> str:
@@ -36,7 +40,7 @@ class Operation(NamedTuple):
     @property
     def changes(self) -> bool:
         """Whether asking again could do something again."""
-        return self.verb != "GET" and self.method not in _HARMLESS
+        return self.verb != "GET" and self.method not in _HARMLESS and not self.to_file
 
 
 _HARMLESS: Final = frozenset(
@@ -196,6 +200,7 @@ def _rest() -> list[Operation]:
         Operation(audit, "public_key", "GET", "/audit:public-key", result="public_key"),
         Operation(audit, "verify", "POST", "/audit:verify"),
         Operation("kms", "get_status", "GET", "/status"),
+        Operation("kms", "backup", "POST", "/maintenance:backup", to_file="to"),
         Operation("kms", "sweep", "POST", "/maintenance:sweep"),
     ]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 from urllib.parse import quote, urlencode
 
@@ -16,6 +17,7 @@ from keystead.api.endpoint import Endpoint
 from keystead.api.operations import OPERATIONS
 from keystead.api.reading import shape_of
 from keystead.api.structures import Secret
+from keystead.client.backups import fetch_backup
 from keystead.client.faces import remote
 from keystead.client.renewal import Renewal
 from keystead.client.streams import decrypt_stream, encrypt_stream
@@ -48,6 +50,7 @@ from keystead.services.secrets_manager import SecretsManager
 from keystead.services.stream_operations import StreamOperations
 
 if TYPE_CHECKING:
+    from keystead.node.backup import BackupReport
     from keystead.services.import_environment import Target
     from keystead.services.login import WhoAmI
 
@@ -55,7 +58,8 @@ _TOKEN: Final = shape_of(AccessToken)
 _SECRET: Final = Secret()
 _READ_MANY: Final = Endpoint(next(one for one in OPERATIONS if one.method == "get_secrets"), SecretsManager.get_secrets)
 _WHOAMI: Final = Endpoint(next(one for one in OPERATIONS if one.method == "whoami"), KMSService.whoami)
-_HERE: Final = frozenset({"initialize", "close", "as_token", "login", "keys", "on", "encrypt_stream", "decrypt_stream"})
+_FILES: Final = frozenset({"encrypt_stream", "decrypt_stream", "backup"})
+_HERE: Final = frozenset({"initialize", "close", "as_token", "login", "keys", "on"}) | _FILES
 
 
 class _Face:
@@ -118,25 +122,28 @@ class RemoteKMS(KMSService):
 
     def ask(self, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
         """What an operation gives; see `Transport.call`."""
-        self._require_open()
-        try:
-            return self._transport.call(endpoint, arguments, self._token)
-        except (AuthenticationFailed, SessionEnded):
-            if not self._renewal.has_ended:
-                raise
-        finally:
-            if endpoint.operation.changes:
-                for forget in self._on_change:
-                    forget()
-        raise self._ended()
+        with self._shown():
+            try:
+                return self._transport.call(endpoint, arguments, self._token)
+            finally:
+                if endpoint.operation.changes:
+                    for forget in self._on_change:
+                        forget()
 
-    def _require_open(self) -> None:
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        """A block that shows the access token to the server, and says of one that has ended what to do."""
         if self._closed:
             raise SessionEnded("the connection was closed", hint="connect again")
         self._renewal.require_here()
-
-    def _ended(self) -> SessionEnded:
-        return SessionEnded(
+        try:
+            yield
+        except (AuthenticationFailed, SessionEnded):
+            if not self._renewal.has_ended:
+                raise
+        else:
+            return
+        raise SessionEnded(
             f"the access token for {self.url} has ended, and was not or could not be renewed",
             hint="log in again (keystead login, or login(...)), and connect with the new token",
         )
@@ -184,15 +191,12 @@ class RemoteKMS(KMSService):
         return found
 
     def _members(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        self._require_open()
+        with self._shown():
+            answered = self._transport.send(method, target_of(path), body, self._token)
         try:
-            return parse_object(self._transport.send(method, target_of(path), body, self._token).body)
+            return parse_object(answered.body)
         except ValueError:
             raise self._no_answer() from None
-        except (AuthenticationFailed, SessionEnded):
-            if not self._renewal.has_ended:
-                raise
-        raise self._ended()
 
     def _no_answer(self) -> ServerUnavailable:
         return ServerUnavailable(f"{self.url} gave an answer that is none", hint="check that it is a keystead server")
@@ -251,6 +255,12 @@ class RemoteKMS(KMSService):
     def decrypt_stream(self, source: End, target: End, *, aad: AAD = None) -> int:
         """Decrypt what `encrypt_stream` wrote, chunk by chunk on the server; as `KMSService.decrypt_stream`."""
         return decrypt_stream(self._streams, source, target, aad)
+
+    def backup(self, to: str | Path, *, passphrase: str, shreddable: bool = False) -> BackupReport:
+        """Write the server's store to one new encrypted file here, verified after writing; as `KMSService.backup`."""
+        with self._shown():
+            given = {"passphrase": passphrase, "shreddable": shreddable}
+            return fetch_backup(self._transport, self._token, Path(to), given)
 
     def _secrets_manager(self, cache_ttl: float | timedelta | str) -> SecretsManager:
         from keystead.client.secrets_manager import RemoteSecretsManager  # noqa: PLC0415 - which knows this service

@@ -229,7 +229,7 @@ class Dispatch:
         self, caller: Caller, endpoint: Endpoint, target: Target, arguments: dict[str, Any], request: Request
     ) -> Answer:
         special = BODIES.get(endpoint.operation.id)
-        body: Body | bytes | None
+        body: Body | bytes | Answer | None
         if endpoint.is_batch:
             with caller.node.recorder.together():
                 body = self._batch(caller, endpoint, target.name, arguments)
@@ -243,6 +243,8 @@ class Dispatch:
         attempt = HOT.get(endpoint.operation.id)
         if attempt is not None and not target.query:
             self._remember(request, Known(attempt, target.name))
+        if isinstance(body, Answer):
+            return body
         if body is None:
             return Answer(204)
         if isinstance(body, bytes):
@@ -304,7 +306,7 @@ class Dispatch:
             members["chain"] = list(request.chain)
         token = self._owner.login(target.name, source=request.source or None, **members)
         told = BODIES["login"](None, {"token": token})
-        return Answer(200, to_json(told or {}))
+        return told if isinstance(told, Answer) else Answer(200, to_json(told))
 
 
 def is_deeper(value: Any, most: int) -> bool:

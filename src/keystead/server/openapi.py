@@ -85,7 +85,14 @@ def _described(endpoint: Endpoint) -> dict[str, Any]:
 def _success(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.operation.status == 204:
         return {"description": "Done"}
-    return {"description": "Done", "content": {"application/json": {"schema": endpoint.result_schema()}}}
+    content = {"application/json": {"schema": endpoint.result_schema()}}
+    if not endpoint.operation.to_file:
+        return {"description": "Done", "content": content}
+    return {
+        "description": "The file, and what is told of it",
+        "headers": {"Keystead-Report": {"required": True, "content": content}},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
 
 
 def _problems() -> dict[str, Any]:

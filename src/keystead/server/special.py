@@ -12,7 +12,9 @@ from keystead.api.endpoint import Body
 from keystead.api.reading import shape_of
 from keystead.api.shapes import BYTES
 from keystead.api.structures import Secret
+from keystead.node.backup import BackupReport
 from keystead.secrets.names import choose
+from keystead.server.answers import FILE_TYPE, Answer, to_json
 from keystead.server.callers import Caller
 from keystead.services.login import WhoAmI
 
@@ -20,6 +22,7 @@ _SECRET: Final = Secret()
 _TOKEN: Final = shape_of(AccessToken)
 _INFO: Final = shape_of(TokenInfo)
 _WHO: Final = shape_of(WhoAmI)
+_REPORT: Final = shape_of(BackupReport)
 
 
 def _encrypted(caller: Caller, arguments: dict[str, Any]) -> Body:
@@ -55,17 +58,25 @@ def _left(caller: Caller, until_ms: int | None) -> int | None:
     return None if until_ms is None else max(0, until_ms - caller.node.clock.now_ms())
 
 
+def _backup(caller: Caller, arguments: dict[str, Any]) -> Answer:
+    """A backup that was made for this request, and is gone once it was sent."""
+    file, report = caller.kms._backup_to_send(**arguments)
+    told = to_json(_REPORT.encode(report))
+    return Answer(200, kind=FILE_TYPE, headers=((b"keystead-report", told),), file=file)
+
+
 def _logged_in(_caller: Any, arguments: dict[str, Any]) -> Body:
     """The access token of a login."""
     body: Body = _TOKEN.encode(arguments["token"])
     return body
 
 
-BODIES: Final[Mapping[str, Callable[[Any, dict[str, Any]], Body]]] = MappingProxyType(
+BODIES: Final[Mapping[str, Callable[[Any, dict[str, Any]], Body | Answer]]] = MappingProxyType(
     {
         "keys.encrypt": _encrypted,
         "kms.get_secret": _secret,
         "kms.whoami": _who,
+        "kms.backup": _backup,
         "tokens.renew": _renewed,
         "login": _logged_in,
     }

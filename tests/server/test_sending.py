@@ -1,0 +1,145 @@
+"""A backup that is sent: cut, damaged or refused, it leaves no file that looks whole, at neither end."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.server.conftest import Server, prepared
+
+import keystead
+from keystead.client.kms import RemoteKMS
+from keystead.client.transport import Transport
+from keystead.errors import BackupError, Denied, KeysteadError, ServerUnavailable, UsageError
+
+PASSPHRASE = "seven herons over a quiet harbour"
+
+
+@pytest.fixture(scope="module")
+def whole(server: Server, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    to = tmp_path_factory.mktemp("whole") / "b"
+    with server.connect() as connection:
+        connection.kms.backup(to, passphrase=PASSPHRASE)
+    return to.read_bytes()
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that gives this answer to whoever asks, and closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            taken, _ = listening.accept()
+            with taken:
+                asked = taken.recv(65_536)
+                while not asked.endswith(b"}"):  # what is left unread would reset the connection
+                    asked += taken.recv(65_536)
+                taken.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread.join(30)
+
+
+def answer(body: bytes, *, length: int | None, report: Any = None) -> bytes:
+    found = {"store_id": "00", "created_ms": 1, "secrets": 1, "versions": 1, "data_keys": 1, "bytes": len(body)}
+    head = f"HTTP/1.1 200 OK\r\nkeystead-report: {json.dumps(found if report is None else report)}\r\n"
+    return (head + ("" if length is None else f"content-length: {length}\r\n") + "\r\n").encode() + body
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda body: answer(body[:-1], length=len(body)), ServerUnavailable),
+        (lambda body: answer(body[: len(body) // 2], length=len(body)), ServerUnavailable),
+        (lambda body: answer(body, length=None), ServerUnavailable),
+        (lambda body: answer(body[:-100], length=len(body) - 100), BackupError),
+        (lambda body: answer(body[:-1] + bytes([body[-1] ^ 1]), length=len(body)), BackupError),
+        (lambda body: answer(b"", length=0), BackupError),
+        (lambda body: answer(body, length=len(body), report={"bytes": "x"}), ServerUnavailable),
+        (lambda body: b"HTTP/1.1 503 x\r\ncontent-length: 2\r\n\r\n{}", KeysteadError),
+        (lambda body: b"no HTTP", ServerUnavailable),
+    ],
+    ids=["last-byte", "half", "no-length", "short", "damaged", "empty", "no-report", "refused", "no-http"],
+)
+def test_what_is_not_a_whole_backup_leaves_no_file(
+    whole: bytes, tmp_path: Path, make: Callable[[bytes], bytes], error: type[KeysteadError]
+) -> None:
+    with answering(make(whole)) as url, pytest.raises(error):
+        RemoteKMS(Transport(url), "token").backup(tmp_path / "b", passphrase=PASSPHRASE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_answer_whole_is_kept(whole: bytes, tmp_path: Path) -> None:
+    with answering(answer(whole, length=len(whole))) as url:
+        RemoteKMS(Transport(url), "token").backup(tmp_path / "b", passphrase=PASSPHRASE)
+    assert (tmp_path / "b").read_bytes() == whole
+
+
+def test_who_may_not_is_refused_and_no_file_is_left(server: Server, tmp_path: Path) -> None:
+    with server.connect() as connection:
+        statement = {"id": "x", "effect": "allow", "actions": ["secret:read"], "resources": ["secret/**"]}
+        connection.kms.policies.write("sending-reader", {"version": 1, "statements": [statement]})
+        role = connection.kms.identities.create_role("sending-reader", policies=["sending-reader"])
+        secret_id = connection.kms.identities.create_secret_id("sending-reader")
+        token = connection.login("role", role_id=role.role_id, secret_id=secret_id.reveal())
+        with connection.as_token(token) as reader, pytest.raises(Denied):
+            reader.kms.backup(tmp_path / "b", passphrase=PASSPHRASE)
+        with pytest.raises(UsageError, match="machine of the store"):
+            connection.kms.restore(tmp_path / "b", passphrase=PASSPHRASE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def descriptors(server: Server) -> list[str]:
+    """What the workers have open of the store's folder that has no name."""
+    found = []
+    for worker in server.workers():
+        for link in Path(f"/proc/{worker}/fd").iterdir():
+            try:
+                named = str(link.readlink())
+            except OSError:
+                continue
+            if str(server.folder) in named and "(deleted)" in named:
+                found.append(named)
+    return found
+
+
+def test_who_takes_nothing_is_cut_off_and_nothing_is_left_at_the_store(tmp_path: Path) -> None:
+    slow = prepared(tmp_path, KEYSTEAD_SERVER_BODY_TIMEOUT="1s")
+    with keystead.connect(slow.folder, master_key=slow.master_key) as store:
+        store.kms.store_secrets({f"s/{number}": os.urandom(65_536) for number in range(100)})
+    slow.start()
+    names = {path.name for path in slow.folder.iterdir()}
+    try:
+        body = json.dumps({"passphrase": PASSPHRASE}).encode()
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(slow.address)
+            sock.sendall(
+                f"POST /api/v1/maintenance:backup HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {slow.token}\r\n"
+                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            sock.settimeout(60)
+            assert sock.recv(12) == b"HTTP/1.1 200"
+            assert descriptors(slow), "the file is being sent"
+            end = time.monotonic() + 30
+            while descriptors(slow):
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        # Others are answered meanwhile and afterwards, by the same connection too.
+        with slow.connect() as connection:
+            report = connection.kms.backup(tmp_path / "b", passphrase=PASSPHRASE)
+            assert report.bytes == (tmp_path / "b").stat().st_size > 100 * 65_536
+        assert {path.name for path in slow.folder.iterdir()} == names
+    finally:
+        assert slow.stop() == 0
