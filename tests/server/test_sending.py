@@ -113,33 +113,67 @@ def descriptors(server: Server) -> list[str]:
     return found
 
 
-def test_who_takes_nothing_is_cut_off_and_nothing_is_left_at_the_store(tmp_path: Path) -> None:
-    slow = prepared(tmp_path, KEYSTEAD_SERVER_BODY_TIMEOUT="1s")
-    with keystead.connect(slow.folder, master_key=slow.master_key) as store:
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """A server, not started, whose backups are larger than what lies between two sockets."""
+    found = prepared(tmp_path_factory.mktemp("large"))
+    with keystead.connect(found.folder, master_key=found.master_key) as store:
         store.kms.store_secrets({f"s/{number}": os.urandom(65_536) for number in range(100)})
-    slow.start()
-    names = {path.name for path in slow.folder.iterdir()}
+    return found
+
+
+@contextmanager
+def asking(server: Server, window: int) -> Iterator[socket.socket]:
+    """A connection on which a backup was asked for, and its first bytes came; the others wait for who reads them."""
+    body = json.dumps({"passphrase": PASSPHRASE}).encode()
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        sock.connect(server.address)
+        sock.sendall(
+            f"POST /api/v1/maintenance:backup HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            + body
+        )
+        sock.settimeout(60)
+        assert sock.recv(12) == b"HTTP/1.1 200"
+        yield sock
+
+
+def test_who_takes_nothing_is_cut_off_and_nothing_is_left_at_the_store(large: Server, tmp_path: Path) -> None:
+    large.variables["KEYSTEAD_SERVER_BODY_TIMEOUT"] = "1s"
+    large.said = b""
+    large.start()
+    names = {path.name for path in large.folder.iterdir()}
     try:
-        body = json.dumps({"passphrase": PASSPHRASE}).encode()
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            sock.connect(slow.address)
-            sock.sendall(
-                f"POST /api/v1/maintenance:backup HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {slow.token}\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-                + body
-            )
-            sock.settimeout(60)
-            assert sock.recv(12) == b"HTTP/1.1 200"
-            assert descriptors(slow), "the file is being sent"
+        with asking(large, 4096):
+            assert descriptors(large), "the file is being sent"
             end = time.monotonic() + 30
-            while descriptors(slow):
+            while descriptors(large):
                 assert time.monotonic() < end
                 time.sleep(0.1)
-        # Others are answered meanwhile and afterwards, by the same connection too.
-        with slow.connect() as connection:
+        with large.connect() as connection:
             report = connection.kms.backup(tmp_path / "b", passphrase=PASSPHRASE)
             assert report.bytes == (tmp_path / "b").stat().st_size > 100 * 65_536
-        assert {path.name for path in slow.folder.iterdir()} == names
+        assert {path.name for path in large.folder.iterdir()} == names
     finally:
-        assert slow.stop() == 0
+        assert large.stop() == 0
+
+
+def test_a_server_that_is_stopped_sends_what_it_began(large: Server) -> None:
+    large.variables.pop("KEYSTEAD_SERVER_BODY_TIMEOUT", None)
+    large.said = b""
+    large.start()
+    assert large.process is not None
+    with asking(large, 65_536) as sock:
+        assert descriptors(large), "it is being sent"
+        large.process.terminate()
+        time.sleep(0.3)
+        parts = [sock.recv(65_536)]
+        while parts[-1]:
+            parts.append(sock.recv(65_536))
+        head, _, body = b"".join(parts).partition(b"\r\n\r\n")
+        assert f"content-length: {len(body)}".encode() in head
+        assert len(body) > 100 * 65_536
+    assert large.process.wait(30) == 0
+    assert large.process.stderr is not None
+    large.process.stderr.close()
