@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import io
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.server.conftest import ADMINISTRATOR, Server
 import keystead
 from keystead import aio
 from keystead.api.operations import OPERATIONS
+from keystead.client import audit as client_audit
 from keystead.client.kms import RemoteKMS
 from keystead.client.transport import Transport
 from keystead.errors import (
@@ -322,6 +324,27 @@ def test_what_is_told_of_keys_slots_sessions_and_the_log(both: Connection) -> No
     assert len(kms.audit.public_key()) == 32
     assert not kms.audit.verify().problems
     assert kms.sweep() == (0, 0)
+
+
+def test_the_log_is_followed(both: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_audit, "WINDOW", 5)
+    monkeypatch.setattr(client_audit, "POLL_SECONDS", 0.05)
+    kms, stop = both.kms, threading.Event()
+    kms.store_secret("both/before", "x")
+    entries = kms.audit.follow(stop, count=3)
+    first = [next(entries) for _ in range(3)]
+    assert any(entry.record.target == "secret/both/before" for entry in first)
+    names = [f"secret/both/followed/{number}" for number in range(20)]
+    for name in names:
+        kms.store_secret(name.removeprefix("secret/"), "x")
+    seen = list(first)
+    while seen[-1].record.target != names[-1]:
+        seen.append(next(entries))
+    assert [entry.record.target for entry in seen if entry.record.event == "secret_stored"][-20:] == names
+    places = [(entry.chain, entry.index) for entry in seen]
+    assert len(places) == len(set(places)), "none is given twice"
+    stop.set()
+    list(entries)
 
 
 def test_async_code_has_the_same(server: Server) -> None:

@@ -139,7 +139,7 @@ def asking(server: Server, window: int) -> Iterator[socket.socket]:
         yield sock
 
 
-def test_who_takes_nothing_is_cut_off_and_nothing_is_left_at_the_store(large: Server, tmp_path: Path) -> None:
+def test_who_takes_nothing_is_cut_off_and_nothing_is_left_at_the_store(large: Server) -> None:
     large.variables["KEYSTEAD_SERVER_BODY_TIMEOUT"] = "1s"
     large.said = b""
     large.start()
@@ -152,8 +152,7 @@ def test_who_takes_nothing_is_cut_off_and_nothing_is_left_at_the_store(large: Se
                 assert time.monotonic() < end
                 time.sleep(0.1)
         with large.connect() as connection:
-            report = connection.kms.backup(tmp_path / "b", passphrase=PASSPHRASE)
-            assert report.bytes == (tmp_path / "b").stat().st_size > 100 * 65_536
+            assert connection.kms.whoami().principal, "others are answered"
         assert {path.name for path in large.folder.iterdir()} == names
     finally:
         assert large.stop() == 0

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PAGE: Final = 1000
-_ASKED_FOR: Final = 200
 _ONLY_WHEN_ASKED = "the key was found in"
 
 
@@ -41,7 +40,7 @@ class Context:
     verbose: bool = False
     acting: str = ""
     """Who acts by an access token; "" for the owner."""
-    _pause: threading.Event = field(default_factory=threading.Event)
+    _never: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def kms(self, *, accept_rollback: bool = False) -> Iterator[KMSService]:
@@ -200,15 +199,7 @@ class Context:
             yield from follow_log(self.store, count)
             return
         with self.kms() as kms:
-            known = kms.audit.tail(max(count, _ASKED_FOR))
-            yield from known[len(known) - min(count, len(known)) :]
-            seen = {item.chain: item.index for item in known}
-            while True:
-                self._pause.wait(1.0)
-                for item in kms.audit.tail(_ASKED_FOR):
-                    if item.index > seen.get(item.chain, -1):
-                        seen[item.chain] = item.index
-                        yield item
+            yield from kms.audit.follow(self._never, count=count)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:

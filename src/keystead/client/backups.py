@@ -32,11 +32,11 @@ def fetch_backup(transport: Transport, token: str | None, to: Path, given: dict[
         file.open()
         target = target_of(_OPERATION.path)
         headers = transport.fetch(target, given, token, file.put, wait_s=PATIENCE_SECONDS)
-        settle(file, given["passphrase"])
         try:
             report: BackupReport = _REPORT.decode(parse_object(headers.get("keystead-report", "").encode()))
         except (ValueError, KeyError, TypeError):
             hint = "check that it is a keystead server"
             raise ServerUnavailable(f"{transport.url} gave an answer that is none", hint=hint) from None
+        settle(file, given["passphrase"])
         file.give_name()
         return report

@@ -17,6 +17,7 @@ from keystead.api.endpoint import Endpoint
 from keystead.api.operations import OPERATIONS
 from keystead.api.reading import shape_of
 from keystead.api.structures import Secret
+from keystead.client.audit import follow
 from keystead.client.backups import fetch_backup
 from keystead.client.faces import remote
 from keystead.client.renewal import Renewal
@@ -50,6 +51,7 @@ from keystead.services.secrets_manager import SecretsManager
 from keystead.services.stream_operations import StreamOperations
 
 if TYPE_CHECKING:
+    from keystead.audit.reader import LogEntry
     from keystead.node.backup import BackupReport
     from keystead.services.import_environment import Target
     from keystead.services.login import WhoAmI
@@ -72,14 +74,20 @@ class _Face:
         return False
 
 
-def _below(face: type, path: str) -> type:
-    return type(face.__name__, (_Face, face), {**remote(face, path), "__doc__": face.__doc__, "__module__": __name__})
+def _below(face: type, path: str, **own: Any) -> type:
+    told = {"__doc__": face.__doc__, "__module__": __name__}
+    return type(face.__name__, (_Face, face), {**remote(face, path), **own, **told})
+
+
+def _follow(self: Any, stop: threading.Event, *, count: int = 0) -> Iterator[LogEntry]:
+    """The last `count` records, then those that are written from now on; see `keystead.client.audit`."""
+    return follow(self, self._asking.session_id, stop, count)
 
 
 _KEYS: Final = _below(NamedKeyOperations, "kms.keys")
 _STREAMS: Final = _below(StreamOperations, "kms._streams")
 _SLOTS: Final = _below(SlotOperations, "kms.slots")
-_AUDIT: Final = _below(AuditOperations, "kms.audit")
+_AUDIT: Final = _below(AuditOperations, "kms.audit", follow=_follow)
 _TOKENS: Final = _below(TokenOperations, "kms.tokens")
 _POLICIES: Final = _below(PolicyOperations, "kms.policies")
 _IDENTITIES: Final = _below(IdentityOperations, "kms.identities")
