@@ -172,7 +172,7 @@ def test_what_a_renewal_would_not_move_is_not_renewed(server: Server, how: dict[
 
 def test_a_token_that_ends_says_what_to_do(server: Server) -> None:
     with server.connect() as store:
-        token = store.kms.tokens.create(["administrator"], ttl="1s", renewable=False)
+        token = store.kms.tokens.create(["administrator"], ttl="5s", renewable=False)
         with server.connect(token=token.reveal()) as short:
             end = time.monotonic() + 30
             with pytest.raises(SessionEnded, match="has ended") as caught:

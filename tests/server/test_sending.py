@@ -16,6 +16,7 @@ import pytest
 from tests.server.conftest import Server, prepared
 
 import keystead
+from keystead.client import transport
 from keystead.client.kms import RemoteKMS
 from keystead.client.transport import Transport
 from keystead.errors import BackupError, Denied, KeysteadError, ServerUnavailable, UsageError
@@ -32,17 +33,18 @@ def whole(server: Server, tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """A server that gives this answer to whoever asks, and closes."""
+def answering(*answers: bytes) -> Iterator[str]:
+    """A server that gives these answers to whoever asks, one each, and closes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
-            taken, _ = listening.accept()
-            with taken:
-                asked = taken.recv(65_536)
-                while not asked.endswith(b"}"):  # what is left unread would reset the connection
-                    asked += taken.recv(65_536)
-                taken.sendall(answer)
+            for answer in answers:
+                taken, _ = listening.accept()
+                with taken:
+                    asked = taken.recv(65_536)
+                    while not asked.endswith(b"}"):  # what is left unread would reset the connection
+                        asked += taken.recv(65_536)
+                    taken.sendall(answer)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -83,6 +85,15 @@ def test_the_same_answer_whole_is_kept(whole: bytes, tmp_path: Path) -> None:
     with answering(answer(whole, length=len(whole))) as url:
         RemoteKMS(Transport(url), "token").backup(tmp_path / "b", passphrase=PASSPHRASE)
     assert (tmp_path / "b").read_bytes() == whole
+
+
+def test_a_refusal_that_comes_after_others_were_busy_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_PAUSES", (0.0, 0.0, 0.0))
+    busy = b"HTTP/1.1 503 x\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
+    document = json.dumps({"type": "urn:keystead:problem:KS1201", "code": "KS1201", "title": "x", "detail": "no"})
+    refused = f"HTTP/1.1 403 x\r\ncontent-length: {len(document)}\r\n\r\n{document}".encode()
+    with answering(busy, busy, busy, refused) as url, pytest.raises(Denied):
+        RemoteKMS(Transport(url), "token").encrypt(b"x")
 
 
 def test_who_may_not_is_refused_and_no_file_is_left(server: Server, tmp_path: Path) -> None:
@@ -140,7 +151,7 @@ def asking(server: Server, window: int) -> Iterator[socket.socket]:
 
 
 def test_who_takes_nothing_is_cut_off_and_nothing_is_left_at_the_store(large: Server) -> None:
-    large.variables["KEYSTEAD_SERVER_BODY_TIMEOUT"] = "1s"
+    large.variables["KEYSTEAD_SERVER_BODY_TIMEOUT"] = "3s"
     large.said = b""
     large.start()
     names = {path.name for path in large.folder.iterdir()}

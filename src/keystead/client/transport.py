@@ -135,7 +135,9 @@ class Transport:
             The error of the problem document that the server answered with. ServerUnavailable, also where the answer
             is shorter than it says.
         """
-        headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+        headers = {"content-type": "application/json"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
         data = json.dumps(body, separators=(",", ":")).encode("ascii")
         try:
             connection = self._new()
