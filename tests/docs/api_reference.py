@@ -120,9 +120,14 @@ def _operation(title: str, operation: Mapping[str, Any], structures: dict[str, d
         yield from given
         yield ""
     status, success = next((status, found) for status, found in operation["responses"].items() if status < "300")
-    content = success.get("content")
+    # What is told beside a file stands in a header.
+    headers = success.get("headers", {})
+    content = next(iter(headers.values()))["content"] if headers else success.get("content")
     if content is None:
         yield f"Comes out: {status}, without a body.\n"
+    elif headers:
+        told = _result(content["application/json"]["schema"], structures)
+        yield _wrapped(f"Comes out: {status}, the file, and in the header `{next(iter(headers))}` {told}.") + "\n"
     else:
         yield _wrapped(f"Comes out: {status}, {_result(content['application/json']['schema'], structures)}.") + "\n"
     if raised:

@@ -42,6 +42,12 @@ def test_t49_and_t51_and_t55_nothing_of_a_secret_gets_out_of_a_server(server: Se
         look("the answer to an encryption", sealed.body)
     user = {"name": "ada", "password": password}
     assert server.request("POST", "/api/v1/users", user).status == 201
+    begun = server.request("POST", "/api/v1/data:begin-stream", {}).json
+    canaries.remember(base64.b64decode(begun["key"]))
+    look("the header of a stream", base64.b64decode(begun["header"]))
+    saved = server.request("POST", "/api/v1/maintenance:backup", {"passphrase": canaries.text()})
+    assert saved.status == 200
+    look("a backup", saved.body + str(saved.headers).encode())
     # What is refused repeats nothing of what was given.
     for method, path, body in (
         ("PUT", "/api/v1/secrets/kept", {"value": [value]}),
@@ -52,6 +58,9 @@ def test_t49_and_t51_and_t55_nothing_of_a_secret_gets_out_of_a_server(server: Se
         ("POST", "/api/v1/keys/box:encrypt", {"plaintext": plain}),
         ("POST", "/api/v1/keys/box:decrypt", {"ciphertext": encoded}),
         ("POST", "/api/v1/data:decrypt-envelope", {"envelope": {"v": 1, "ciphertext": value}}),
+        ("POST", "/api/v1/data:open-chunk", {"header": begun["key"], "chunk": encoded, "index": 0, "last": True}),
+        ("POST", "/api/v1/data:open-chunk", {"header": begun["header"], "chunk": encoded, "index": 0, "last": True}),
+        ("POST", "/api/v1/maintenance:backup", {"passphrase": value, "shreddable": value}),
         ("POST", "/api/v1/login/password", {"name": "ada", "password": password + "x"}),
         ("POST", "/api/v1/login/password", {"name": password, "password": "x"}),
         ("POST", "/api/v1/users", {"name": "bob", "password": [password]}),

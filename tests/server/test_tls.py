@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import socket
 import ssl
@@ -85,6 +86,12 @@ def test_a_client_that_knows_the_authority_is_answered_and_another_is_told(serve
     with connect(server, tmp_path) as store:
         store.kms.store_secret("over-tls", "x")
         assert store.secrets.get_secret("over-tls").reveal() == "x"
+        (tmp_path / "plain").write_bytes(bytes(300_000))
+        store.kms.encrypt_stream(tmp_path / "plain", tmp_path / "sealed")
+        assert store.kms.decrypt_stream(tmp_path / "sealed", tmp_path / "back") == 300_000
+        store.kms.store_secrets({f"s/{number}": os.urandom(65_536) for number in range(20)})
+        report = store.kms.backup(tmp_path / "b", passphrase="seven herons over a quiet harbour")
+        assert report.bytes == (tmp_path / "b").stat().st_size > 20 * 65_536
     with pytest.raises(ServerUnavailable, match="does not prove"):
         keystead.connect(server.url, token=server.token)
     (tmp_path / "ca.pem").write_text(root("other", **DATES).pem)

@@ -156,6 +156,17 @@ class TokenRegister:
         self.changed()
         return info(record, now)
 
+    def is_renewable(self, session: AnySession) -> bool:
+        """Whether a renewal may move the end of the access token that a session acts by.
+
+        Not of one with a number of uses: who asked for so many wants them for something else.
+        """
+        proved = session.authentication
+        record = self._found(self.read_rows(), proved.accessor) if proved.accessor and not proved.limited else None
+        if record is None or not record.renewable:
+            return False
+        return record.max_ms is None or record.expires_ms < record.max_ms
+
     def _check_binding(self, rows: TokenRows, session: AnySession, record: TokenRecord) -> None:
         """Who renews has shown what the token is bound to, and acts by it or another of the same (CVE-2026-39388)."""
         own = session.authentication.accessor

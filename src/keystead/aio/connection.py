@@ -94,8 +94,9 @@ class Connecting:
         opening = asyncio.ensure_future(self._connection.kms.initialize())
         try:
             await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # The thread goes on opening, and nobody else would close what it opened.
+        except BaseException:
+            # Nobody else closes what was opened so far: connections to a server whose first answer is an error, or
+            # what the thread goes on opening after a cancellation.
             await asyncio.gather(opening, return_exceptions=True)
             await self._connection.close()
             raise

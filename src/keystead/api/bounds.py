@@ -20,6 +20,7 @@ BOUNDS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "version": {"minimum": 1, "maximum": 2**31 - 1},
         "expected_version": {"minimum": 0, "maximum": 2**31 - 1},
         "accessor": _ACCESSOR,
+        "index": {"minimum": 0, "maximum": 2**32 - 1},
         "code": {"pattern": "^[0-9]{6}$"},
     }
 )
@@ -32,6 +33,16 @@ PATHS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 """The same of what stands in a path."""
+
+_LEFT: Final[Schema] = {"type": ["integer", "null"], "description": "ms until it ends; null: it does not"}
+ADDED: Final[Mapping[str, Mapping[str, Schema]]] = MappingProxyType(
+    {
+        "kms.get_secret": {"expires_in_ms": _LEFT},
+        "kms.whoami": {"expires_in_ms": _LEFT, "renewable": {"type": "boolean"}},
+        "tokens.renew": {"expires_in_ms": _LEFT},
+    }
+)
+"""What answers have beyond what their methods give, by operation: for clients, whose clocks are others."""
 
 
 def bounded(name: str, schema: Schema) -> Schema:

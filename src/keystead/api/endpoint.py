@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote
 
-from keystead.api.bounds import bounded
+from keystead.api.bounds import ADDED, bounded
 from keystead.api.operations import PREFIX, Operation
 from keystead.api.problems import problem, read_problem
 from keystead.api.reading import parameters_of, result_of
@@ -38,7 +38,7 @@ class Endpoint:
     @cached_property
     def parameters(self) -> list[Member]:
         """What the method takes."""
-        return parameters_of(self.function, self.operation.renamed)
+        return parameters_of(self.function, self.operation.renamed, without=self.operation.to_file)
 
     @cached_property
     def result(self) -> Shape:
@@ -226,7 +226,8 @@ class Endpoint:
     def result_schema(self) -> Schema:
         """The JSON Schema of the answer's body."""
         if self._is_object:
-            return self.result.schema
+            found, added = self.result.schema, ADDED.get(self.operation.id)
+            return {**found, "properties": {**found["properties"], **added}} if added else found
         members = self.result.members(self.operation.result)
         schema: Schema = {"type": "object", "properties": members}
         return {**schema, "required": list(members)} if len(members) == 1 else schema

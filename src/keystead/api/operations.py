@@ -18,6 +18,9 @@ _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 class Operation(NamedTuple):
     """One operation. `face` is an attribute path such as `kms.keys`; `renamed` maps parameters, and members of the
     result, to their names in JSON; `result` names a result that is no object; `status` is that of success.
+
+    `to_file` names the parameter of a method that writes a file: the client's, which does not travel. The answer is
+    that file's bytes, and the header `Keystead-Report` has what the method gives.
     """
 
     face: str
@@ -27,23 +30,24 @@ class Operation(NamedTuple):
     renamed: Mapping[str, str] = _NONE
     result: str = "value"
     status: int = 200
+    to_file: str = ""
 
     @property
     def id(self) -> str:
         """Its name in the OpenAPI document: `keys.encrypt`."""
-        return f"{self.face.removeprefix('kms.')}.{self.method}"
+        return f"{self.face.removeprefix('kms.').lstrip('_')}.{self.method}"
 
     @property
     def changes(self) -> bool:
         """Whether asking again could do something again."""
-        return self.verb != "GET" and self.method not in _HARMLESS
+        return self.verb != "GET" and self.method not in _HARMLESS and not self.to_file
 
 
 _HARMLESS: Final = frozenset(
     {"encrypt", "decrypt", "sign", "verify", "mac", "verify_mac", "digest", "derive", "owner", "explain", "test",
      "who_can", "get_secrets", "encrypt_data", "decrypt_data", "encrypt_many", "decrypt_many", "random_bytes", "agree",
      "encapsulate", "decapsulate", "generate_data_key", "generate_data_key_pair", "batch", "lookup", "lookup_accessor",
-     "lookup_secret_id", "lookup_secret_id_accessor", "verify_audit"}
+     "lookup_secret_id", "lookup_secret_id_accessor", "verify_audit", "begin", "open_chunk"}
 )  # fmt: skip
 """What is asked for by POST, since it takes a body, and changes nothing."""
 
@@ -140,6 +144,8 @@ def _data() -> list[Operation]:
         Operation(face, "encrypt_data", "POST", "/data:encrypt-envelope", result="envelope"),
         Operation(face, "decrypt_data", "POST", "/data:decrypt-envelope", result="plaintext"),
         Operation(face, "reencrypt", "POST", "/data:reencrypt", MappingProxyType({"x": "ciphertext"}), "ciphertext"),
+        Operation("kms._streams", "begin", "POST", "/data:begin-stream"),
+        Operation("kms._streams", "open_chunk", "POST", "/data:open-chunk", result="plaintext"),
         Operation(face, "list_data_keys", "GET", "/data-keys"),
         Operation(face, "rotate_data_key", "POST", "/data-keys:rotate"),
         Operation(face, "affected_by_destroying", "GET", "/data-keys/{id}:affected"),
@@ -205,6 +211,7 @@ def _rest() -> list[Operation]:
         Operation(audit, "public_key", "GET", "/audit:public-key", result="public_key"),
         Operation(audit, "verify", "POST", "/audit:verify"),
         Operation("kms", "get_status", "GET", "/status"),
+        Operation("kms", "backup", "POST", "/maintenance:backup", to_file="to"),
         Operation("kms", "sweep", "POST", "/maintenance:sweep"),
     ]
 

@@ -209,8 +209,9 @@ _DECIDING: Final[tuple[tuple[type, Shape], ...]] = (
 """What stands in a union and decides how all of it travels."""
 
 
-def parameters_of(function: Callable[..., Any], renamed: Mapping[str, str]) -> list[Member]:
-    """The parameters of a method, and how they travel. `renamed` gives some of them another name there.
+def parameters_of(function: Callable[..., Any], renamed: Mapping[str, str], *, without: str = "") -> list[Member]:
+    """The parameters of a method, and how they travel. `renamed` gives some of them another name there, and the one
+    `without` stays.
 
     What may be left alone (`Keep`) is left out, and so is what has its default.
     """
@@ -218,7 +219,7 @@ def parameters_of(function: Callable[..., Any], renamed: Mapping[str, str]) -> l
     return [
         Member(name, renamed.get(name, name), shape_of(hints[name]), parameter.default is inspect.Parameter.empty)
         for name, parameter in inspect.signature(function).parameters.items()
-        if name != "self"
+        if name not in ("self", without)
     ]
 
 

@@ -26,6 +26,7 @@ from keystead.keys.manage import Affected, DataKeyInfo
 from keystead.keys.named.model import KeyInfo, KeyVersionInfo
 from keystead.keys.named.portable import ExportedKey
 from keystead.keys.named.results import BatchItem, GeneratedKey, Mac, SharedSecret, Signature
+from keystead.keys.stream import StreamKey
 from keystead.node.backup import BackupReport
 from keystead.seal.credential import Credential
 from keystead.seal.slots import SlotInfo
@@ -44,7 +45,7 @@ _TYPES = (
     Access, AccessToken, Affected, AuthMethodInfo, BackupReport, BatchItem, Circumstances, DataKeyInfo, Envelope,
     Explanation, ExportedKey, GeneratedKey, GrantInfo, Keep, KeyInfo, KeyVersionInfo, LogEntry, Mac, NewSecondFactor,
     NewSecretId, Page, Path, PolicyInfo, PublicKeyInfo, Record, Report, RoleInfo, SecretIdInfo, SecretInfo, SecretValue,
-    SessionInfo, SharedSecret, Signature, SlotInfo, Status, Swept, TokenInfo, UserInfo, VersionInfo, WhoAmI,
+    SessionInfo, SharedSecret, Signature, SlotInfo, Status, StreamKey, Swept, TokenInfo, UserInfo, VersionInfo, WhoAmI,
 )  # fmt: skip
 
 NAMES: Final[Mapping[str, Any]] = MappingProxyType(

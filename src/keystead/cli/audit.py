@@ -159,6 +159,10 @@ def accept_rollback(context: Context, yes: bool) -> None:
 
     An old copy was put back on purpose. This is recorded.
     """
+    if context.is_at_server:
+        raise UsageError(
+            "accept-rollback works only on the machine of the store", hint="stop the server, and run it there"
+        )
     try:
         with context.kms():
             accepted = False

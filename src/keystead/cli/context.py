@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from keystead.cli import entry, output
-from keystead.errors import AuthenticationFailed
+from keystead.errors import AuthenticationFailed, StoreNotFound, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from keystead.audit.reader import LogEntry
     from keystead.cli.kept_token import Kept, KeptToken
     from keystead.client.kms import RemoteKMS
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PAGE: Final = 1000
-_ASKED_FOR: Final = 200
 _ONLY_WHEN_ASKED = "the key was found in"
 
 
@@ -42,7 +43,7 @@ class Context:
     hear: Callable[[str], None] | None = None
     """Who is told sentences in the place of a person at stderr."""
     _is_logging: bool = False
-    _pause: threading.Event = field(default_factory=threading.Event)
+    _never: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
     def kms(self, *, accept_rollback: bool = False) -> Iterator[KMSService]:
@@ -158,6 +159,32 @@ class Context:
 
         return server_url(self.store) is not None
 
+    def require_store_here(self, folder: Path | None = None) -> None:
+        """Go on with the store of this machine where KEYSTEAD_URL names a server: `folder`'s, else `.keystead/` here or
+        above. For what is about a store and its server, and not about what is in it.
+
+        Raises:
+            UsageError: there is none here.
+        """
+        if self.store is not None or not self.is_at_server:
+            return
+        from pathlib import Path
+
+        from keystead.node.location import FOLDER, locate
+
+        if folder is None:
+            try:
+                folder = locate(None, {}, Path.cwd()).database.parent
+            except StoreNotFound:
+                raise UsageError(
+                    "this works only on the machine of the store, KEYSTEAD_URL names a server, and here is no store",
+                    hint="run it there, or name a store of this machine: --store PATH",
+                ) from None
+        else:
+            folder /= FOLDER
+        self.store = str(folder)
+        self.say(f"note: KEYSTEAD_URL names a server; this is about the store in {self.store}")
+
     def log_entries(self, count: int) -> list[LogEntry]:
         """The last records of the log, oldest first. Of a store here, without its master key."""
         from keystead.services.audit_operations import read_log
@@ -174,14 +201,8 @@ class Context:
         if not self.is_at_server:
             yield from follow_log(self.store, count)
             return
-        seen: dict[str, int] = {}
         with self.kms() as kms:
-            while True:
-                for item in kms.audit.tail(max(count, _ASKED_FOR)):
-                    if item.index > seen.get(item.chain, -1):
-                        seen[item.chain] = item.index
-                        yield item
-                self._pause.wait(1.0)
+            yield from kms.audit.follow(self._never, count=count)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:

@@ -32,6 +32,7 @@ def doctor(context: Context, fix: bool) -> None:
     from keystead.node.settings import environment
     from keystead.server.doctor import examine_server
 
+    context.require_store_here()
     with context.owner() as owner:
         node = owner.node
         found = examine(node, environment())
@@ -83,6 +84,7 @@ def explain(context: Context) -> None:
     from keystead.node.location import locate
     from keystead.node.settings import environment
 
+    context.require_store_here()
     found = configuration_for(locate(context.store, environment(), Path.cwd()), {}).explained
     if context.json:
         output.document("config/1", settings=[each._asdict() for each in found])

@@ -49,6 +49,8 @@ def up(context: Context, /, port: int | None, **log: Any) -> None:
 
     require_server()
     context.log()
+    # The first screen says to put the server's url into KEYSTEAD_URL, and the next start is often by the same shell.
+    context.require_store_here(Path.cwd())
     location = setup.place(None, context.store)
     made = None
     if not setup.is_there(location):

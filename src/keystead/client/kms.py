@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 from urllib.parse import quote, urlencode
 
@@ -16,9 +17,14 @@ from keystead.api.endpoint import Endpoint
 from keystead.api.operations import OPERATIONS
 from keystead.api.reading import shape_of
 from keystead.api.structures import Secret
+from keystead.client.audit import follow
+from keystead.client.backups import fetch_backup
 from keystead.client.faces import remote
+from keystead.client.renewal import Renewal
+from keystead.client.streams import decrypt_stream, encrypt_stream
 from keystead.client.transport import Transport, target_of
 from keystead.clock import Clock, SystemClock
+from keystead.crypto.aad import AAD
 from keystead.errors import (
     AuthenticationFailed,
     CallerError,
@@ -31,6 +37,7 @@ from keystead.errors import (
     VersionConflict,
 )
 from keystead.gate import WOULD_WAIT, WouldWait
+from keystead.keys.stream import End
 from keystead.secrets.names import Reference, check_name
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
@@ -42,15 +49,20 @@ from keystead.services.kms import KMSService
 from keystead.services.named_keys import NamedKeyOperations
 from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secrets_manager import SecretsManager
+from keystead.services.stream_operations import StreamOperations
 
 if TYPE_CHECKING:
+    from keystead.audit.reader import LogEntry
+    from keystead.node.backup import BackupReport
     from keystead.services.import_environment import Target
     from keystead.services.login import WhoAmI
 
 _TOKEN: Final = shape_of(AccessToken)
 _SECRET: Final = Secret()
 _READ_MANY: Final = Endpoint(next(one for one in OPERATIONS if one.method == "get_secrets"), SecretsManager.get_secrets)
-_HERE: Final = frozenset({"initialize", "close", "as_token", "login", "keys", "on"})
+_WHOAMI: Final = Endpoint(next(one for one in OPERATIONS if one.method == "whoami"), KMSService.whoami)
+_FILES: Final = frozenset({"encrypt_stream", "decrypt_stream", "backup"})
+_HERE: Final = frozenset({"initialize", "close", "as_token", "login", "keys", "on"}) | _FILES
 
 
 class _Face:
@@ -63,13 +75,20 @@ class _Face:
         return False
 
 
-def _below(face: type, path: str) -> type:
-    return type(face.__name__, (_Face, face), {**remote(face, path), "__doc__": face.__doc__, "__module__": __name__})
+def _below(face: type, path: str, **own: Any) -> type:
+    told = {"__doc__": face.__doc__, "__module__": __name__}
+    return type(face.__name__, (_Face, face), {**remote(face, path), **own, **told})
+
+
+def _follow(self: Any, stop: threading.Event, *, count: int = 0) -> Iterator[LogEntry]:
+    """The last `count` records, then those that are written from now on; see `keystead.client.audit`."""
+    return follow(self, self._asking.session_id, stop, count)
 
 
 _KEYS: Final = _below(NamedKeyOperations, "kms.keys")
+_STREAMS: Final = _below(StreamOperations, "kms._streams")
 _SLOTS: Final = _below(SlotOperations, "kms.slots")
-_AUDIT: Final = _below(AuditOperations, "kms.audit")
+_AUDIT: Final = _below(AuditOperations, "kms.audit", follow=_follow)
 _TOKENS: Final = _below(TokenOperations, "kms.tokens")
 _GRANTS: Final = _below(GrantOperations, "kms.grants")
 _POLICIES: Final = _below(PolicyOperations, "kms.policies")
@@ -80,7 +99,8 @@ class RemoteKMS(KMSService):
     """The key management service of a server, for whoever shows an access token.
 
     Its methods take, give and raise what those of `KMSService` do, and ServerUnavailable where the server cannot be
-    reached. Nothing is asked before `initialize`. `token` None: only `login` can be asked for.
+    reached. Nothing is asked before `initialize`. `token` None: only `login` can be asked for. An access token that can
+    be renewed is, from then on until `close`; see `keystead.client.renewal`.
     """
 
     def __init__(self, transport: Transport, token: str | None, clock: Clock | None = None) -> None:
@@ -91,6 +111,7 @@ class RemoteKMS(KMSService):
         self._closed = False
         self._on_change: list[Callable[[], None]] = []
         self._opening = threading.Lock()
+        self._renewal = Renewal(self.clock, self._renewed)
         self._owns_node = True
         self.slots = _SLOTS(self)
         self.audit = _AUDIT(self)
@@ -98,6 +119,7 @@ class RemoteKMS(KMSService):
         self.grants = _GRANTS(self)
         self.tokens = _TOKENS(self)
         self.identities = _IDENTITIES(self)
+        self._streams = _STREAMS(self)
 
     @cached_property
     def keys(self) -> NamedKeyOperations:
@@ -111,14 +133,41 @@ class RemoteKMS(KMSService):
 
     def ask(self, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
         """What an operation gives; see `Transport.call`."""
+        with self._shown():
+            try:
+                return self._transport.call(endpoint, arguments, self._token)
+            finally:
+                if endpoint.operation.changes:
+                    for forget in self._on_change:
+                        forget()
+
+    @contextmanager
+    def _shown(self) -> Iterator[None]:
+        """A block that shows the access token to the server, and says of one that has ended what to do."""
         if self._closed:
             raise SessionEnded("the connection was closed", hint="connect again")
+        self._renewal.require_here()
         try:
-            return self._transport.call(endpoint, arguments, self._token)
-        finally:
-            if endpoint.operation.changes:
-                for forget in self._on_change:
-                    forget()
+            yield
+        except (AuthenticationFailed, SessionEnded):
+            if not self._renewal.has_ended:
+                raise
+        else:
+            return
+        raise SessionEnded(
+            f"the access token for {self.url} has ended, and was not or could not be renewed",
+            hint="log in again (keystead login, or login(...)), and connect with the new token",
+        )
+
+    def _renewed(self) -> int | None:
+        """Renew the access token; for how many ms it lasts then."""
+        return self._left(self._members("POST", "/tokens:renew", {}))
+
+    def _left(self, members: dict[str, Any]) -> int | None:
+        left = members.get("expires_in_ms")
+        if left is not None and type(left) is not int:
+            raise self._no_answer()
+        return left
 
     def on_own_change(self, forget: Callable[[], None]) -> None:
         """Call back whenever something was, or may have been, changed by this service."""
@@ -152,11 +201,11 @@ class RemoteKMS(KMSService):
         found: dict[str, SecretValue] = self.ask(_READ_MANY, {"names": names, "missing": missing})
         return found
 
-    def _members(self, method: str, path: str) -> dict[str, Any]:
-        if self._closed:
-            raise SessionEnded("the connection was closed", hint="connect again")
+    def _members(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        with self._shown():
+            answered = self._transport.send(method, target_of(path), body, self._token)
         try:
-            return parse_object(self._transport.send(method, target_of(path), None, self._token).body)
+            return parse_object(answered.body)
         except ValueError:
             raise self._no_answer() from None
 
@@ -177,7 +226,12 @@ class RemoteKMS(KMSService):
                         f"an access token is needed for {self._transport.url}",
                         hint="keystead login, or give token=..., KEYSTEAD_TOKEN or KEYSTEAD_TOKEN_FILE",
                     )
-                self._who = self.whoami()
+                asked_at, found = self.clock.monotonic(), self._members("GET", "/whoami")
+                try:
+                    self._who = _WHOAMI.value(found, {})
+                except (ValueError, KeyError, TypeError):
+                    raise self._no_answer() from None
+                self._renewal.begin(asked_at, self._left(found), renewable=found.get("renewable") is True)
         return self
 
     def login(self, method: str, *, source: str | None = None, **credentials: Any) -> AccessToken:
@@ -204,6 +258,20 @@ class RemoteKMS(KMSService):
             raise UsageError("the server sees for itself where its callers come from", hint="leave these out")
         text = token.reveal() if isinstance(token, AccessToken) else token
         return type(self)(self._transport, text, self.clock).initialize()
+
+    def encrypt_stream(self, source: End, target: End, *, aad: AAD = None) -> int:
+        """Encrypt a file of any size in constant memory, here, under a key for this one stream; as of `KMSService`."""
+        return encrypt_stream(self._streams, source, target, aad)
+
+    def decrypt_stream(self, source: End, target: End, *, aad: AAD = None) -> int:
+        """Decrypt what `encrypt_stream` wrote, chunk by chunk on the server; as `KMSService.decrypt_stream`."""
+        return decrypt_stream(self._streams, source, target, aad)
+
+    def backup(self, to: str | Path, *, passphrase: str, shreddable: bool = False) -> BackupReport:
+        """Write the server's store to one new encrypted file here, verified after writing; as `KMSService.backup`."""
+        with self._shown():
+            given = {"passphrase": passphrase, "shreddable": shreddable}
+            return fetch_backup(self._transport, self._token, Path(to), given)
 
     def _secrets_manager(self, cache_ttl: float | timedelta | str) -> SecretsManager:
         from keystead.client.secrets_manager import RemoteSecretsManager  # noqa: PLC0415 - which knows this service
@@ -248,6 +316,7 @@ class RemoteKMS(KMSService):
     def close(self) -> None:
         """Close the connections. The access token lives on; `kms.tokens.revoke()` ends it."""
         self._closed = True
+        self._renewal.stop()
         self._transport.close()
 
 

@@ -9,7 +9,8 @@ import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -22,6 +23,8 @@ from keystead.crypto.material import random_bytes
 from keystead.errors import FileUnavailable, KeysteadError, ServerUnavailable, StoreBusy, UsageError
 
 MAX_ANSWER: Final = 64 * 1_048_576
+MAX_PROBLEM: Final = 1_048_576
+_PART: Final = 262_144
 _LONGEST_PAUSE: Final = 5.0
 _PAUSES: Final = (0.05, 0.2, 0.8)
 _KEPT: Final = 16
@@ -116,7 +119,46 @@ class Transport:
                 return self._succeeded(answered)
             self._waits.wait(max(pause, _asked_pause(answered)))
         try:
-            return self._succeeded(self._once(method, target, data, headers))
+            answered = self._once(method, target, data, headers)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from None
+        return self._succeeded(answered)
+
+    def fetch(
+        self, target: str, body: Mapping[str, Any], token: str | None, put: Callable[[bytes], None], *, wait_s: float
+    ) -> Mapping[str, str]:
+        """Ask once by POST for a file, and `put` its parts as they come; the headers of the answer.
+
+        The first part is waited for as long as `wait_s`.
+
+        Raises:
+            The error of the problem document that the server answered with. ServerUnavailable, also where the answer
+            is shorter than it says.
+        """
+        headers = {"content-type": "application/json"}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        data = json.dumps(body, separators=(",", ":")).encode("ascii")
+        try:
+            connection = self._new()
+            with closing(connection):
+                sock = connection.sock
+                sock.settimeout(wait_s)
+                connection.request("POST", target, body=data, headers=headers)
+                response = connection.getresponse()
+                told = {name.lower(): text for name, text in response.getheaders()}
+                if response.status >= 300:
+                    raise self._error(Answered(response.status, told, response.read(MAX_PROBLEM)))
+                sock.settimeout(self._timeout_s)
+                left = int(told["content-length"]) if told.get("content-length", "").isdecimal() else -1
+                while left > 0 and (part := response.read(min(_PART, left))):
+                    left -= len(part)
+                    put(part)
+                if left:
+                    raise http.client.HTTPException("the answer was cut")
+                return told
+        except KeysteadError:
+            raise  # some of which are OSErrors too
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from None
 

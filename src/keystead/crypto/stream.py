@@ -80,12 +80,12 @@ class _Chunks:
 
     __slots__ = ("_aad", "_count", "_lock", "_over", "_process", "chunk_size", "header")
 
-    def __init__(self, header: bytes, chunk_size: int, aad: bytes) -> None:
+    def __init__(self, header: bytes, chunk_size: int, aad: bytes, first: int = 0) -> None:
         self.header = header
         self.chunk_size = chunk_size
         self._aad = sha256(header + aad)
         self._lock = Lock()
-        self._count = 0
+        self._count = first
         self._over = False
         self._process = os.getpid()
 
@@ -140,15 +140,17 @@ class StreamSealer(_Chunks):
         chunk_size: int = DEFAULT_CHUNK,
         purpose: Purpose = Purpose.STREAM,
     ) -> None:
-        if len(reference) != REFERENCE_LENGTH:
-            raise ValueError("a reference is 8 bytes")
-        if not MIN_CHUNK <= chunk_size <= MAX_CHUNK:
-            raise UsageError(f"the chunk size of a stream must be {MIN_CHUNK} to {MAX_CHUNK} bytes")
-        salt = random_bytes(SALT_LENGTH)
-        both = _derive(data_key, salt, purpose)
-        header = MAGIC + reference + salt + bytes(both[32:]) + chunk_size.to_bytes(4, "big")
+        header, both = _begun(reference, data_key, chunk_size, purpose)
         super().__init__(header, chunk_size, aad)
         self._encrypt_into: Callable[[bytes, Buffer, bytes, Buffer], int] = _cipher(both).encrypt_into
+
+    @classmethod
+    def under(cls, header: bytes, stream_key: bytes, *, aad: bytes = b"") -> StreamSealer:
+        """A sealer of the stream that `begin_stream` began elsewhere, once. Raises EnvelopeError."""
+        sealer = cls.__new__(cls)
+        _Chunks.__init__(sealer, header, parse_header(header).chunk_size, aad)
+        sealer._encrypt_into = AESGCM(stream_key).encrypt_into
+        return sealer
 
     def seal_into(self, chunk: Buffer, target: bytearray | memoryview, *, last: bool) -> None:
         """Seal the next chunk into `target`, which is exactly 16 bytes longer.
@@ -177,7 +179,8 @@ class StreamOpener(_Chunks):
     """Opens one stream whose 80 header bytes are `header`; `parse_header` tells first which data key to give.
 
     Call for each chunk in order, with `last=True` exactly for the one after which the input ends. The first failure
-    ends the stream. Chunks come from one thread; use after a fork is refused.
+    ends the stream. Chunks come from one thread; use after a fork is refused. `first` is the number of the chunk that
+    comes first, 0 for all of them.
 
     Raises:
         EnvelopeError: the form of the header.
@@ -187,14 +190,20 @@ class StreamOpener(_Chunks):
     __slots__ = ("_decrypt_into",)
 
     def __init__(
-        self, header: bytes, data_key: bytes | bytearray, *, aad: bytes = b"", purpose: Purpose = Purpose.STREAM
+        self,
+        header: bytes,
+        data_key: bytes | bytearray,
+        *,
+        aad: bytes = b"",
+        purpose: Purpose = Purpose.STREAM,
+        first: int = 0,
     ) -> None:
         parts = parse_header(header)
         both = _derive(data_key, parts.salt, purpose)
         if not same(bytes(both[32:]), parts.commitment):
             zero(both)
             raise DecryptionError
-        super().__init__(header, parts.chunk_size, aad)
+        super().__init__(header, parts.chunk_size, aad, first)
         self._decrypt_into: Callable[[bytes, Buffer, bytes, Buffer], int] = _cipher(both).decrypt_into
 
     def open_into(self, sealed: Buffer, target: bytearray | memoryview, *, last: bool) -> None:
@@ -224,6 +233,25 @@ class StreamOpener(_Chunks):
         plaintext = bytes(target)
         zero(target)
         return plaintext
+
+
+def begin_stream(reference: bytes, data_key: bytes | bytearray) -> tuple[bytes, bytes]:
+    """The header of a fresh stream, and its key, for who seals it elsewhere: it opens this stream and no other."""
+    header, both = _begun(reference, data_key, DEFAULT_CHUNK, Purpose.STREAM)
+    stream_key = bytes(both[:KEY_LENGTH])
+    zero(both)
+    return header, stream_key
+
+
+def _begun(reference: bytes, data_key: bytes | bytearray, chunk_size: int, purpose: Purpose) -> tuple[bytes, bytearray]:
+    """A header with a fresh salt, and what is derived for it: the key of the stream, and the commitment."""
+    if len(reference) != REFERENCE_LENGTH:
+        raise ValueError("a reference is 8 bytes")
+    if not MIN_CHUNK <= chunk_size <= MAX_CHUNK:
+        raise UsageError(f"the chunk size of a stream must be {MIN_CHUNK} to {MAX_CHUNK} bytes")
+    salt = random_bytes(SALT_LENGTH)
+    both = _derive(data_key, salt, purpose)
+    return MAGIC + reference + salt + bytes(both[KEY_LENGTH:]) + chunk_size.to_bytes(4, "big"), both
 
 
 def _derive(data_key: bytes | bytearray, salt: bytes, purpose: Purpose) -> bytearray:

@@ -31,7 +31,8 @@ class DataKeyInfo:
 
 @dataclass(frozen=True, slots=True)
 class KnownBackup:
-    """A backup as it was noted when it was begun: its absolute path then, ms since the epoch.
+    """A backup as it was noted when it was begun: its absolute path then, or `(sent to PRINCIPAL)` where a server sent
+    it, and ms since the epoch.
 
     `shred_keys` is the folder of the shred keys that open its data keys; None: an ordinary backup, which opens them by
     itself.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 from keystead.crypto.material import random_bytes, zero
-from keystead.crypto.stream import HEADER_LENGTH, TAG_LENGTH, StreamOpener, StreamSealer
+from keystead.crypto.stream import HEADER_LENGTH, TAG_LENGTH, StreamSealer
 from keystead.errors import EnvelopeError, FileUnavailable, UsageError
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -28,6 +28,14 @@ class Writable(Protocol):
     """A binary file object to write to; it may take less than it is given and say how much."""
 
     def write(self, data: memoryview, /) -> int | None: ...
+
+
+class ChunkOpener(Protocol):
+    """What opens the chunks of one stream in their order, as `keystead.crypto.stream.StreamOpener` does."""
+
+    chunk_size: int
+
+    def open_into(self, sealed: memoryview, target: memoryview, *, last: bool) -> None: ...
 
 
 Source: TypeAlias = str | Path | Readable
@@ -67,7 +75,7 @@ def seal_stream(source: Source, target: Target, sealer: StreamSealer) -> int:
             zero(ahead)
 
 
-def open_stream(source: Source, target: Target, opener_for: Callable[[bytes], StreamOpener]) -> int:
+def open_stream(source: Source, target: Target, opener_for: Callable[[bytes], ChunkOpener]) -> int:
     """Open the stream in `source` into `target`; the number of plaintext bytes.
 
     `opener_for` is given the 80 header bytes and finds the data key. No chunk leaves before its tag was verified. A
@@ -91,7 +99,7 @@ def open_stream(source: Source, target: Target, opener_for: Callable[[bytes], St
             return _open_chunks(fill, _putter(writable), opener)
 
 
-def _open_chunks(fill: Callable[[bytearray], int], put: Callable[[memoryview], None], opener: StreamOpener) -> int:
+def _open_chunks(fill: Callable[[bytearray], int], put: Callable[[memoryview], None], opener: ChunkOpener) -> int:
     size = opener.chunk_size + TAG_LENGTH
     total = 0
     sealed, ahead, plaintext = bytearray(size), bytearray(size), bytearray(opener.chunk_size)

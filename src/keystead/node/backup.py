@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from keystead.access.session import Session
 from keystead.audit.files import chain_names, lines
@@ -85,20 +85,50 @@ def write_backup(node: Node, session: Session, to: Path, passphrase: str, *, shr
     """
     _require_passphrase(passphrase)
     with NewFile(to) as file, node.gate.read(session, "backup:create", "store", "backup_created") as detail:
-        known = KnownBackup(str(to.absolute()), node.clock.now_ms(), node.shred_keys.path if shreddable else None)
-        with _Snapshot(node, known) as noted:
-            manifest = {
-                "form": SHREDDABLE if shreddable else ORDINARY,
-                "store_id": node.root.store_id.hex(),
-                "root_key": base64.b64encode(node.root.root().view()).decode(),
-            }
-            snapshot, content = noted.taken()
-            size = fill(file, passphrase, manifest, snapshot, known.created_ms)
-            node.recorder.ready()
+        return _filled(node, file, passphrase, detail, path=str(to.absolute()), shreddable=shreddable)
+
+
+def backup_to_send(
+    node: Node, session: Session, passphrase: str, *, shreddable: bool = False
+) -> tuple[BinaryIO, BackupReport]:
+    """The same in an open file without a name beside the store, for who keeps it elsewhere; it is gone once closed.
+
+    Raises:
+        UsageError: a weak passphrase. FileUnavailable, StoreBusy, StoreUnavailable: nothing is left.
+    """
+    _require_passphrase(passphrase)
+    place = node.store.path.parent / f".keystead-{random_bytes(8).hex()}.sent"
+    with NewFile(place) as file, node.gate.read(session, "backup:create", "store", "backup_created") as detail:
+        sent = f"(sent to {session.principal})"
+        report = _filled(node, file, passphrase, detail, path=sent, shreddable=shreddable, named=False)
+        return file.opened_again(), report
+
+
+def _filled(
+    node: Node,
+    file: NewFile,
+    passphrase: str,
+    detail: dict[str, str | int],
+    *,
+    path: str,
+    shreddable: bool,
+    named: bool = True,
+) -> BackupReport:
+    known = KnownBackup(path, node.clock.now_ms(), node.shred_keys.path if shreddable else None)
+    with _Snapshot(node, known) as noted:
+        manifest = {
+            "form": SHREDDABLE if shreddable else ORDINARY,
+            "store_id": node.root.store_id.hex(),
+            "root_key": base64.b64encode(node.root.root().view()).decode(),
+        }
+        snapshot, content = noted.taken()
+        size = fill(file, passphrase, manifest, snapshot, known.created_ms)
+        node.recorder.ready()
+        if named:
             file.give_name()
-        report = replace(_report(content, known.created_ms, size, shreddable), listed=noted.listed)
-        detail.update(path=known.path, form=manifest["form"], secrets=report.secrets, bytes=report.bytes)
-        return report
+    report = replace(_report(content, known.created_ms, size, shreddable), listed=noted.listed)
+    detail.update(path=known.path, form=manifest["form"], secrets=report.secrets, bytes=report.bytes)
+    return report
 
 
 def _require_passphrase(text: str) -> None:

@@ -105,6 +105,23 @@ class NewFile:
             self._named = True
             os.fsync(self._folder)
 
+    def opened_again(self) -> BinaryIO:
+        """The same file from its beginning, to read; it stays open behind this block, and never gets a name then."""
+        if self._file is None:
+            raise ValueError("the file was not opened")
+        again = os.fdopen(os.dup(self._file.fileno()), "rb", buffering=0)
+        again.seek(0)
+        return again
+
+    def put(self, data: bytes) -> None:
+        """Write a part of what comes from elsewhere. Raises FileUnavailable."""
+        if self._file is None:
+            raise ValueError("the file was not opened")
+        with self._translated():
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -202,18 +219,48 @@ def fill(file: NewFile, passphrase: str, manifest: dict[str, Any], snapshot: byt
         zero(text)
 
 
+def settle(file: NewFile, passphrase: str) -> None:
+    """Put on the disk what was `put` into a new file, and verify from there that it is a whole backup.
+
+    Raises:
+        FileUnavailable. BackupError: it is none, it is damaged, or the passphrase is another.
+    """
+    opened = file.opened_again()
+    with opened:
+        try:
+            _to_disk(opened)
+        except OSError as error:
+            raise _unwritten(file.path, error) from None
+        _open(opened, file.path, passphrase, _Nowhere())
+
+
+class _Nowhere:
+    """Takes what is verified and needed no more."""
+
+    def write(self, data: memoryview, /) -> int:
+        return len(data)
+
+
 def _write(opened: BinaryIO, path: Path, header: bytes, sealer: StreamSealer, parts: _Parts) -> None:
     try:
         opened.write(header)
         seal_stream(parts, opened, sealer)
-        os.fsync(opened.fileno())
-        if hasattr(os, "posix_fadvise"):
-            # What is read back is to come from the disk, and not from where it was just put.
-            os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        _to_disk(opened)
     except OSError as error:
-        raise FileUnavailable(
-            f"cannot write {path.absolute()}", why=os.strerror(error.errno or 0), hint="check the disk and its room"
-        ) from None
+        raise _unwritten(path, error) from None
+
+
+def _to_disk(opened: BinaryIO) -> None:
+    os.fsync(opened.fileno())
+    if hasattr(os, "posix_fadvise"):
+        # What is read back is to come from the disk, and not from where it was just put.
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _unwritten(path: Path, error: OSError) -> FileUnavailable:
+    return FileUnavailable(
+        f"cannot write {path.absolute()}", why=os.strerror(error.errno or 0), hint="check the disk and its room"
+    )
 
 
 def read_backup(source: Path, passphrase: str) -> Backup:

@@ -144,6 +144,11 @@ def _named(url: str) -> str:
         if named:
             return named
         raise UsageError(f"{scheme}: urls name a path", hint="write sqlite:///relative/path or sqlite:////absolute")
+    if separator and scheme in ("https", "http"):
+        raise UsageError(
+            "this works only on the machine of the store, and the url that is given, or in KEYSTEAD_URL, is a server's",
+            hint="run it there, or name a store of this machine: --store PATH",
+        )
     if separator and rest.startswith("//"):
         raise UsageError(f"keystead cannot open {scheme}: urls", hint=_HINT)
     if not url:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from keystead import errors
 from keystead.api.problems import TYPE, problem
 from keystead.errors import KeysteadError
 
 JSON_TYPE: Final = b"application/json"
+FILE_TYPE: Final = b"application/octet-stream"
 PROBLEM_TYPE: Final = b"application/problem+json"
 
 # The first class that fits decides; more special ones stand before their bases.
@@ -71,7 +73,8 @@ REFUSALS: Final = (
 
 
 class Answer(NamedTuple):
-    """What goes back: a status, a body and its type, and further headers. `code` is that of a problem."""
+    """What goes back: a status, a body and its type, and further headers. `code` is that of a problem. An open `file`
+    is sent in the body's place, and closed."""
 
     status: int
     body: bytes = b""
@@ -79,6 +82,12 @@ class Answer(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     close: bool = False
     code: str = ""
+    file: BinaryIO | None = None
+
+    @property
+    def length(self) -> int:
+        """How many bytes the body has."""
+        return len(self.body) if self.file is None else os.fstat(self.file.fileno()).st_size
 
 
 def status_of(error: KeysteadError) -> int:
@@ -146,7 +155,7 @@ def head(answer: Answer, request_id: str, *, keep_alive: bool) -> bytes:
         answer.status,
         _REASONS[answer.status],
         answer.kind,
-        len(answer.body),
+        answer.length,
         request_id.encode("ascii"),
         _COMMON,
         more,

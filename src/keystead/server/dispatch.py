@@ -260,7 +260,7 @@ class Dispatch:
         self, caller: Caller, endpoint: Endpoint, target: Target, arguments: dict[str, Any], request: Request
     ) -> Answer:
         special = BODIES.get(endpoint.operation.id)
-        body: Body | bytes | None
+        body: Body | bytes | Answer | None
         if endpoint.is_batch:
             with caller.node.recorder.together():
                 body = self._batch(caller, endpoint, target.name, arguments)
@@ -274,6 +274,8 @@ class Dispatch:
         attempt = HOT.get(endpoint.operation.id)
         if attempt is not None and not target.query:
             self._remember(request, Known(attempt, target.name, PREFIX + endpoint.operation.path))
+        if isinstance(body, Answer):
+            return body
         if body is None:
             return Answer(204)
         if isinstance(body, bytes):
@@ -310,7 +312,8 @@ class Dispatch:
         special = BODIES.get(f"keys.{operation}")
         if special is not None:
             try:
-                return to_json(special(caller, {"name": check_key_name(name), **arguments[0]}) or {})
+                made = special(caller, {"name": check_key_name(name), **arguments[0]})
+                return made.body if isinstance(made, Answer) else to_json(made)
             except KeysteadError as error:
                 return to_json({"error": problem(error)})
         answers_ = method_of(caller.connection, endpoint)(operation, name, arguments)
@@ -340,7 +343,7 @@ class Dispatch:
             members["chain"] = list(request.chain)
         token = self._owner._log_in(target.name, request.source or None, members)
         told = BODIES["login"](None, {"token": token})
-        return Answer(200, to_json(told or {}))
+        return told if isinstance(told, Answer) else Answer(200, to_json(told))
 
 
 def is_deeper(value: Any, most: int) -> bool:

@@ -90,7 +90,14 @@ def _success(endpoint: Endpoint) -> dict[str, Any]:
     if added:
         required = [*schema.get("required", ()), *added]
         schema = {**schema, "properties": {**schema["properties"], **added}, "required": required}
-    return {"description": "Done", "content": {"application/json": {"schema": schema}}}
+    content = {"application/json": {"schema": schema}}
+    if not endpoint.operation.to_file:
+        return {"description": "Done", "content": content}
+    return {
+        "description": "The file, and what is told of it",
+        "headers": {"Keystead-Report": {"required": True, "content": content}},
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
 
 
 def _problems() -> dict[str, Any]:

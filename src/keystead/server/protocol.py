@@ -23,6 +23,7 @@ from keystead.server.answers import Answer, Refusal, head, of_error, of_refusal,
 from keystead.server.app import BINDING
 from keystead.server.callers import Caller
 from keystead.server.dispatch import Request
+from keystead.server.sending import send_file
 from keystead.server.tracing import TRACEPARENT
 
 if TYPE_CHECKING:
@@ -345,11 +346,29 @@ class ApiProtocol(HttpToolsProtocol):
         self._done(request, answer, keep_alive)
 
     def _done(self, request: Request, answer: Answer, keep_alive: bool) -> None:
-        self._busy = False
         self.server_state.total_requests += 1
         self.worker.metrics.answered(request.method, answer.status)
+        if answer.file is not None:
+            # The server waits at its end for what stands in `tasks`, and for this connection.
+            keep_alive = keep_alive and not self._ending
+            sending = self.loop.create_task(send_file(self, answer, request.request_id, keep_alive=keep_alive))
+            self.tasks.add(sending)
+            sending.add_done_callback(self.tasks.discard)
+            sending.add_done_callback(lambda _: self._next(keep_alive))
+            return
+        self._busy = False
         self._write(answer, request.request_id, keep_alive=keep_alive and not self._ending)
         self.worker.requests.answered(request, answer)
+        self._go_on()
+
+    def _next(self, keep_alive: bool) -> None:
+        """A file was sent, or could not be, which ended the connection."""
+        self._busy = False
+        if not keep_alive or self._ending:
+            self._close()
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self.transport.is_closing():
             return
         if self._waiting:

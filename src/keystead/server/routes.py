@@ -16,12 +16,14 @@ from keystead.services.kms import KMSService
 from keystead.services.named_keys import NamedKeyOperations
 from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secrets_manager import SecretsManager
+from keystead.services.stream_operations import StreamOperations
 
 FACES: Final[Mapping[str, type]] = MappingProxyType(
     {
         "kms": KMSService,
         "secrets": SecretsManager,
         "kms.keys": NamedKeyOperations,
+        "kms._streams": StreamOperations,
         "kms.slots": SlotOperations,
         "kms.audit": AuditOperations,
         "kms.tokens": TokenOperations,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from keystead.access.principal import local_principal
 from keystead.clock import Clock
@@ -26,6 +26,7 @@ from keystead.services.login import LoginOperations
 from keystead.services.policy_operations import PolicyOperations
 from keystead.services.secret_operations import SecretOperations
 from keystead.services.status import Status, read_status
+from keystead.services.stream_operations import StreamOperations
 
 if TYPE_CHECKING:
     from keystead.access.session import Session
@@ -69,6 +70,7 @@ class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperation
         self.grants = GrantOperations(self)
         self.tokens = TokenOperations(self)
         self.identities = IdentityOperations(self)
+        self._streams = StreamOperations(self)
 
     @classmethod
     def on(cls, node: Node, *, principal: str | None = None) -> Self:
@@ -193,6 +195,12 @@ class KMSService(DataOperations, SecretOperations, KeyOperations, LoginOperation
         from keystead.node.backup import write_backup  # noqa: PLC0415 - a rare call; opening a store does not pay for it
 
         return write_backup(self._node, self._session, Path(to), passphrase, shreddable=shreddable)
+
+    def _backup_to_send(self, passphrase: str, *, shreddable: bool = False) -> tuple[BinaryIO, BackupReport]:
+        """A backup as an open file without a name: what a server answers to `backup`."""
+        from keystead.node.backup import backup_to_send  # noqa: PLC0415 - as in `backup`
+
+        return backup_to_send(self._node, self._session, passphrase, shreddable=shreddable)
 
     def restore(self, source: str | Path, *, passphrase: str, shred_keys: str | Path | None = None) -> BackupReport:
         """Restore a backup into this store, which must be empty and opened by this service alone.
