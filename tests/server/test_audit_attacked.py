@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -221,8 +220,7 @@ def test_t75_neither_the_standard_log_nor_the_commands_print_what_a_terminal_wou
     for text in HOSTILE:
         server.log_in("password", {"name": text, "password": "x"})
         server.log_in("jwt", {"name": text, "jwt": text})
-    time.sleep(0.2)
-    assert b"login_failed" in server.said
+    server.await_line(b"login_failed")
     environment = {"PATH": os.environ["PATH"], "KEYSTEAD_URL": server.url, "KEYSTEAD_TOKEN": server.token}
     shown = subprocess.run(
         [sys.executable, "-m", "keystead", "audit", "tail", "--lines", "200"],
