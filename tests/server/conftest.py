@@ -77,6 +77,13 @@ class Server:
             self.said += more
         return found
 
+    def await_line(self, text: bytes, seconds: float = 20) -> None:
+        """Return once another thread, which listens, has heard this."""
+        end = time.monotonic() + seconds
+        while text not in self.said:
+            assert time.monotonic() < end, f"the server did not say {text!r}"
+            time.sleep(0.02)
+
     def listen(self) -> None:
         """Read what the server says until it ends, for one that says more than its pipe holds."""
         assert self.process is not None
