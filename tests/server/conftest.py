@@ -220,3 +220,25 @@ def own_server(tmp_path: Path) -> Iterator[Any]:
     for each in made:
         if each.process is not None and each.process.poll() is None:
             each.stop()
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    folder = tmp_path_factory.mktemp("local") / ".keystead"
+    folder.mkdir()
+    with keystead.connect(folder, master_key=keystead.generate_master_key()) as store:
+        store.kms.policies.write("administrator", ADMINISTRATOR)
+        token = store.kms.tokens.create(["administrator"], name="administrator")
+        yield store.as_token(token)
+
+
+@pytest.fixture(scope="module")
+def remote(server: Server) -> Iterator[Connection]:
+    with server.connect() as connection:
+        yield connection
+
+
+@pytest.fixture(params=["store", "server"])
+def both(request: pytest.FixtureRequest) -> Connection:
+    found: Connection = request.getfixturevalue("local" if request.param == "store" else "remote")
+    return found

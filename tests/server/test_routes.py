@@ -143,3 +143,22 @@ def test_the_document_has_each_route_once_and_each_reference_leads_somewhere(ser
     names = [verb["operationId"] for verbs in document["paths"].values() for verb in verbs.values()]
     assert len(names) == len(set(names))
     assert '"$ref": "#/components/schemas/Problem"' in json.dumps(document)
+
+
+def test_the_document_tells_all_that_answers_have(server: Server) -> None:
+    document = server.request("GET", "/api/v1/openapi.json", token=None).json
+    server.request("PUT", "/api/v1/secrets/told", {"value": "x"})
+    for method, path, template in (
+        ("GET", "/whoami", "/whoami"),
+        ("POST", "/tokens:renew", "/tokens:renew"),
+        ("GET", "/secrets/told", "/secrets/{name}"),
+        ("POST", "/data:begin-stream", "/data:begin-stream"),
+    ):
+        described = document["paths"][f"/api/v1{template}"][method.lower()]["responses"]["200"]
+        answer = server.request(method, f"/api/v1{path}", {} if method == "POST" else None)
+        told = described["content"]["application/json"]["schema"]["properties"]
+        assert answer.status == 200
+        assert answer.json.keys() - told.keys() == set(), path
+    backup = document["paths"]["/api/v1/maintenance:backup"]["post"]
+    assert backup["responses"]["200"]["content"].keys() == {"application/octet-stream"}
+    assert "to" not in backup["requestBody"]["content"]["application/json"]["schema"]["properties"]

@@ -125,12 +125,14 @@ def descriptors(server: Server) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Server:
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server, not started, whose backups are larger than what lies between two sockets."""
     found = prepared(tmp_path_factory.mktemp("large"))
     with keystead.connect(found.folder, master_key=found.master_key) as store:
         store.kms.store_secrets({f"s/{number}": os.urandom(65_536) for number in range(100)})
-    return found
+    yield found
+    if found.process is not None and found.process.poll() is None:
+        found.stop()
 
 
 @contextmanager
