@@ -33,6 +33,7 @@ class WriterLock:
         self._wait_seconds = wait_seconds
         self._idle = threading.Event()
         self._fd = -1
+        self._opening = threading.Lock()
         self._seen: memoryview | None = None
 
     def take(self) -> None:
@@ -89,24 +90,31 @@ class WriterLock:
         return self._seen
 
     def _open(self) -> None:
-        if self._fd >= 0:
-            return
+        # Once, whoever comes first: a lock is let go by the descriptor that took it, and by no other.
+        with self._opening:
+            if self._fd < 0:
+                self._fd = self._opened()
+
+    def _opened(self) -> int:
+        fd = -1
         try:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            os.fchmod(self._fd, 0o600)
-            if os.fstat(self._fd).st_size < _NUMBER:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            os.fchmod(fd, 0o600)
+            if os.fstat(fd).st_size < _NUMBER:
                 # Room for the number is found here, and not behind a commit. Zeros change nothing where two do it.
-                os.pwrite(self._fd, b"\0", _NUMBER - 1)
+                os.pwrite(fd, b"\0", _NUMBER - 1)
         except OSError as error:
-            self.close()
+            if fd >= 0:
+                os.close(fd)
             raise self._unavailable(error) from None
+        return fd
 
     def _unavailable(self, error: OSError) -> StoreUnavailable:
         return StoreUnavailable(f"cannot lock {self._path.absolute()}", why=os.strerror(error.errno or errno.EIO))
 
     def after_fork(self) -> None:
         """A child holds nothing: the lock and its file are the parent's."""
-        self._fd, self._seen = -1, None
+        self._fd, self._seen, self._opening = -1, None, threading.Lock()
 
     def close(self) -> None:
         """Let go of the file; the object can be used again."""
