@@ -112,6 +112,10 @@ def test_nothing_that_a_client_gives_gets_into_the_log_names_included(tmp_path: 
     ):
         for token, headers in (("", {}), (None, {}), (f"{server.token}x", given)):
             server.request(method, path, body, token=token, headers=headers)
+    # What does not open is an event of the level of a warning, which names the key.
+    sealed = server.request("POST", f"/api/v1/keys/{key}:encrypt", {"plaintext": "AAAA"}).json["ciphertext"]
+    opened = server.request("POST", f"/api/v1/keys/{key}:decrypt", {"ciphertext": sealed, "context": {tag: tag}})
+    assert opened.json["code"] == "KS2002"
     server.raw(f"{query[:6]} /{query} HTTP/1.1\r\n{header}: {header}\r\n\r\n".encode())
     server.raw(f"GET /{query} HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\n\r\n".encode())
     said = server.stop_and_read()

@@ -117,8 +117,7 @@ class WriterLock:
 
     def after_fork(self) -> None:
         """A child holds nothing: the lock and its file are the parent's."""
-        self._fd, self._seen = -1, None
-        self._opening = threading.Lock()
+        self._fd, self._seen, self._opening = -1, None, threading.Lock()
 
     def close(self) -> None:
         """Let go of the file; the object can be used again."""
