@@ -14,9 +14,7 @@ from pathlib import Path
 from tests.services.conftest import Open
 
 import keystead.errors
-from keystead.clock import SystemClock
 from keystead.services.connection import Connection
-from keystead.storage.writer_lock import WriterLock
 
 PRELUDE = """
 import json, sys, threading, keystead
@@ -211,26 +209,3 @@ def test_sixteen_threads_lose_no_version(opened: Open) -> None:
 
     hammer(*[write] * 16)
     assert [version.version for version in store.kms.list_versions("API_KEY").items] == list(range(1, 81))
-
-
-def test_threads_that_open_the_lock_file_at_once_leave_it_free(tmp_path: Path) -> None:
-    path, clock = tmp_path / "store.lock", SystemClock()
-    other = WriterLock(path, path, clock, 0.0)
-    with ThreadPoolExecutor(8) as threads:
-        for _ in range(500):
-            lock, begin = WriterLock(path, path, clock, 10.0), threading.Barrier(8)
-
-            def write(lock: WriterLock = lock, begin: threading.Barrier = begin) -> None:
-                begin.wait()
-                lock.take()
-                lock.give()
-
-            def look(lock: WriterLock = lock, begin: threading.Barrier = begin) -> int:
-                begin.wait()
-                return lock.changes()
-
-            for done in [threads.submit(write), *(threads.submit(look) for _ in range(7))]:
-                done.result()
-            other.take()  # else StoreBusy, for as long as the process lives
-            other.give()
-            lock.close()

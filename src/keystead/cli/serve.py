@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from keystead.server.logs import Stderr
     from keystead.server.settings import ServerSettings
+    from keystead.server.worker import Worker
 
 
 _PACKAGES: Final = ("uvicorn", "httptools", "starlette")
@@ -115,8 +116,6 @@ def run_server(
     from keystead.server.notify import notify
     from keystead.server.supervisor import LISTEN_FDS, Supervisor, take_over
     from keystead.server.tls import Certificates
-    from keystead.server.tracing import Spans
-    from keystead.server.worker import Worker, run_loop
 
     if settings.is_tls:
         Certificates(settings)  # what cannot be used is told here, and not by every worker
@@ -131,16 +130,7 @@ def run_server(
             if is_heir():
                 take_over(sys.argv[1:], sockets)
 
-        lines.start()
-        spans = None
-        try:
-            spans = Spans(environment(), SystemClock().now_ms) if traced else None
-            with context.owner(serving=True) as owner:
-                run_loop(Worker(owner, settings, lambda: lines.dropped, spans).serve(sockets, answers, orphaned))
-        finally:
-            if spans is not None:
-                spans.stop()
-            lines.stop()
+        _work(context, settings, lines, lambda worker: worker.serve(sockets, answers, orphaned), traced=traced)
 
     def told() -> None:
         notify("READY=1")
@@ -157,6 +147,32 @@ def run_server(
     ).run()
     if code:
         sys.exit(code)
+
+
+def _work(
+    context: Context,
+    settings: ServerSettings,
+    lines: Stderr,
+    serve: Callable[[Worker], Coroutine[Any, Any, None]],
+    *,
+    traced: bool,
+) -> None:
+    """Be one worker until `serve` is done, with its own store, its log and its spans."""
+    from keystead.clock import SystemClock
+    from keystead.node.settings import environment
+    from keystead.server.tracing import Spans
+    from keystead.server.worker import Worker, run_loop
+
+    lines.start()
+    spans = None
+    try:
+        spans = Spans(environment(), SystemClock().now_ms) if traced else None
+        with context.owner(serving=True) as owner:
+            run_loop(serve(Worker(owner, settings, lambda: lines.dropped, spans)))
+    finally:
+        if spans is not None:
+            spans.stop()
+        lines.stop()
 
 
 def is_traced(settings: ServerSettings) -> bool:
