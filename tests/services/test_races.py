@@ -229,8 +229,9 @@ def test_threads_that_open_the_lock_file_at_once_leave_it_free(tmp_path: Path) -
                 begin.wait()
                 return lock.changes()
 
-            for done in [threads.submit(write), *(threads.submit(look) for _ in range(7))]:
-                done.result()
+            waiting = [threads.submit(write), *(threads.submit(look) for _ in range(7))]
+            written, *looked = [done.result() for done in waiting]
+            assert (written, len(looked)) == (None, 7)
             other.take()  # else StoreBusy, for as long as the process lives
             other.give()
             lock.close()
