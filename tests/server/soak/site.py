@@ -36,7 +36,7 @@ class Site:
         self.folder, self.log = folder, folder / "server.log"
         made = prepared(folder)
         self.store, self.master_key, self.token = made.folder, made.master_key, made.token
-        (self.store / "keystead.toml").write_text('sweep_interval = "5s"\n')
+        (self.store / "keystead.toml").write_text('sweep_interval = "5s"\n[server]\nthreads = 4\n')
         self._authority = root(**_DATES)
         (folder / "ca.pem").write_text(self._authority.pem)
         self.renew()
