@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -345,3 +346,12 @@ def test_a_manager_rotates_a_compromised_value_without_a_grace(store: Connection
     store.secrets.rotate_secret("A", "three", compromised=True)
     with pytest.raises(SecretNotFound):
         store.secrets.get_secret("A", label="previous")
+
+
+def test_a_lock_of_those_who_miss_is_kept_while_they_read_and_no_longer() -> None:
+    cache, key = ValueCache(), ("name", 7, None)
+    with cache.loading(key):
+        held = weakref.ref(cache.loading(key))
+        assert cache.loading(key) is held()
+        assert cache.loading(("name", 8, None)) is not held()
+    assert held() is None

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
 
 from keystead.clock import parse_duration
 from keystead.errors import UsageError
@@ -51,7 +52,8 @@ class ValueCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, Entry] = OrderedDict()
         self._by_name: dict[str, set[Key]] = {}
-        self._loading: dict[Key, AbstractContextManager[object]] = {}
+        # Each for as long as somebody reads under it: versions count up, and with them the keys.
+        self._loading: WeakValueDictionary[Key, AbstractContextManager[object]] = WeakValueDictionary()
         self._bytes = 0
         self._max_entries = max_entries
         self._max_bytes = max_bytes
@@ -116,15 +118,13 @@ class ValueCache:
         with self._lock:
             lock = self._loading.get(key)
             if lock is None:
-                if len(self._loading) > self._max_entries:
-                    self._loading.clear()
                 lock = self._loading[key] = threading.RLock()
             return lock
 
     def after_fork(self) -> None:
         """Start with free locks in a forked child."""
         self._lock = threading.Lock()
-        self._loading = {}
+        self._loading = WeakValueDictionary()
 
     def size(self) -> tuple[int, int]:
         """Entries and bytes."""

@@ -92,6 +92,7 @@ class Measuring(threading.Thread):
                 sample = look(process.pid, at)
                 if sample is not None:
                     course = self.courses.setdefault((process.pid, process.started), Course(process))
+                    course.process = process  # a new parent is a worker's child for a moment
                     course.samples.append(sample)
             self.sizes.append((at, *sizes(self._site.store)))
 
