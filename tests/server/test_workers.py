@@ -156,6 +156,31 @@ def writers(server: Server, stop: threading.Event, told: dict[str, str], failed:
     return threads
 
 
+def figures(server: Server) -> dict[str, int]:
+    """The figures of the server, by name and labels."""
+    lines = server.request("GET", "/metrics", token=None).body.decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: int(value) for name, _, value in pairs}
+
+
+def test_every_worker_tells_the_figures_of_all_and_counts_go_on_where_one_was_replaced(own_server: Any) -> None:
+    server = own_server("--workers", "2")
+    answered, connections = 'keystead_requests_total{method="GET",status="404"}', many(server)
+    for number in range(40):
+        assert connections[number % 8].ask("GET", "/api/v1/secrets/nothing")[0] == 404
+    assert {figures(server)[answered] for _ in range(6)} == {40}
+    assert figures(server)["keystead_workers"] == 2
+    assert figures(server)["keystead_worker_restarts_total"] == 0
+    os.kill(server.workers()[0], signal.SIGKILL)
+    end = time.monotonic() + 20
+    while figures(server)["keystead_worker_restarts_total"] < 1 and time.monotonic() < end:
+        time.sleep(0.1)
+    for number in range(40):
+        assert connections[number % 8].ask("GET", "/api/v1/secrets/nothing")[0] == 404
+    told = figures(server)
+    assert (told[answered], told["keystead_worker_restarts_total"]) == (80, 1)
+
+
 def check_store(server: Server, told: dict[str, str]) -> None:
     """What the store holds once the server is gone, and its log."""
     with keystead.connect(server.folder, master_key=server.master_key) as store:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import socket
 
     from keystead.server.logs import Stderr
+    from keystead.server.metrics import Row
     from keystead.server.settings import ServerSettings
     from keystead.server.worker import Worker
 
@@ -113,6 +114,7 @@ def run_server(
     from keystead.node.settings import environment
     from keystead.server.listening import inherited, listen
     from keystead.server.logs import say
+    from keystead.server.metrics import Board, Row
     from keystead.server.notify import notify
     from keystead.server.supervisor import LISTEN_FDS, Supervisor, take_over
     from keystead.server.tls import Certificates
@@ -125,12 +127,15 @@ def run_server(
     traced = is_traced(settings)
     say(logging.INFO, "start", version=__version__, workers=settings.workers, tls=settings.is_tls, tracing=traced)
 
-    def work(answers: Callable[[], None], is_heir: Callable[[], bool]) -> None:
+    board = Board(settings.workers)
+
+    def work(number: int, answers: Callable[[], None], is_heir: Callable[[], bool]) -> None:
         def orphaned() -> None:
             if is_heir():
                 take_over(sys.argv[1:], sockets)
 
-        _work(context, settings, lines, lambda worker: worker.serve(sockets, answers, orphaned), traced=traced)
+        row = Row(board, number)
+        _work(context, settings, lines, row, lambda worker: worker.serve(sockets, answers, orphaned), traced=traced)
 
     def told() -> None:
         notify("READY=1")
@@ -143,6 +148,7 @@ def run_server(
         work,
         drain_seconds=settings.drain_ms / 1000,
         ready=told,
+        restarted=board.restarted,
         monotonic=SystemClock().monotonic,
     ).run()
     if code:
@@ -153,6 +159,7 @@ def _work(
     context: Context,
     settings: ServerSettings,
     lines: Stderr,
+    row: Row,
     serve: Callable[[Worker], Coroutine[Any, Any, None]],
     *,
     traced: bool,
@@ -168,7 +175,7 @@ def _work(
     try:
         spans = Spans(environment(), SystemClock().now_ms) if traced else None
         with context.owner(serving=True) as owner:
-            run_loop(serve(Worker(owner, settings, lambda: lines.dropped, spans)))
+            run_loop(serve(Worker(owner, settings, row, lambda: lines.dropped, spans)))
     finally:
         if spans is not None:
             spans.stop()

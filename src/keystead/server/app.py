@@ -58,8 +58,8 @@ class Seldom:
 
     async def metrics(self, _request: Request) -> Response:
         """Figures in the text format of Prometheus."""
-        text = self._worker.metrics.text(self._worker.gauges())
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+        self._worker.note_figures()
+        return PlainTextResponse(self._worker.board.text(), media_type="text/plain; version=0.0.4")
 
     async def openapi(self, _request: Request) -> Response:
         """The OpenAPI document."""

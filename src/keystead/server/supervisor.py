@@ -31,27 +31,32 @@ _GRACE_SECONDS: Final = 5.0
 
 
 class Supervisor:
-    """Keeps `count` workers alive. `work` is what one does: it is given what to call once it answers, and what to ask
-    if it is orphaned: whether it is the one that has to see to another parent.
+    """Keeps `count` workers alive. `work` is what one does: it is given its number, from 0, which a worker that is
+    started in its place has too; what to call once it answers, and what to ask if it is orphaned: whether it is the one
+    that has to see to another parent.
 
-    `drain_seconds` is how long workers have for what is under way at the end. `ready` is called once all answer.
+    `drain_seconds` is how long workers have for what is under way at the end. `ready` is called once all answer,
+    `restarted` for each worker that is started in the place of another.
     """
 
     def __init__(
         self,
         count: int,
-        work: Callable[[Callable[[], None], Callable[[], bool]], None],
+        work: Callable[[int, Callable[[], None], Callable[[], bool]], None],
         *,
         drain_seconds: float,
         ready: Callable[[], None],
+        restarted: Callable[[], None],
         monotonic: Callable[[], float],
     ) -> None:
         self._count = count
         self._work = work
         self._drain_seconds = drain_seconds
         self._ready = ready
+        self._restarted = restarted
         self._monotonic = monotonic
         self._started: dict[int, float] = {}
+        self._numbers: dict[int, int] = {}
         self._restarts = 0
         self._answering: set[int] = set()
         self._told = False
@@ -125,6 +130,7 @@ class Supervisor:
             if not pid:
                 return
             since = self._started.pop(pid, None)
+            self._numbers.pop(pid, None)
             self._answering.discard(pid)
             if since is not None:
                 self._say_ended(pid, os.waitstatus_to_exitcode(status))
@@ -154,23 +160,25 @@ class Supervisor:
         return os.read(self._heir, 1) == b"1"
 
     def _start(self, *, again: bool = False) -> None:
+        number = min(set(range(self._count)) - set(self._numbers.values()))
         pid = os.fork()
         if pid:
-            self._started[pid] = self._monotonic()
+            self._started[pid], self._numbers[pid] = self._monotonic(), number
             self._restarts += again
             if again:
+                self._restarted()
                 say(logging.WARNING, "worker_restarted", worker=pid, restarts=self._restarts)
             else:
                 say(logging.INFO, "worker_started", worker=pid)
         else:
-            self._be_worker()
+            self._be_worker(number)
 
-    def _be_worker(self) -> NoReturn:
+    def _be_worker(self, number: int) -> NoReturn:
         code = 1
         try:
             os.close(self._reader)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
-            self._work(self._answers, self._is_heir)
+            self._work(number, self._answers, self._is_heir)
             code = 0
         except Exception as error:
             told = _told(error)

@@ -27,7 +27,7 @@ from keystead.server.callers import Callers
 from keystead.server.dispatch import Dispatch
 from keystead.server.group import Group
 from keystead.server.logs import defect, say
-from keystead.server.metrics import Metrics
+from keystead.server.metrics import Metrics, Row
 from keystead.server.protocol import ApiProtocol
 from keystead.server.rates import Rates
 from keystead.server.requests import Requests
@@ -46,18 +46,25 @@ _STREAMED: Final = (b"/api/v1/openapi.json", b"/api/v1/changes")
 
 
 class Worker:
-    """The parts of one worker. `owner` is the service of who opened the store, `dropped` counts lines of the log;
-    `spans` takes what is told of each request, if there is something.
+    """The parts of one worker. `owner` is the service of who opened the store, `row` where this worker's figures stand
+    among all workers', `dropped` counts lines of the log; `spans` takes what is told of each request, if there is
+    something.
     """
 
     def __init__(
-        self, owner: KMSService, settings: ServerSettings, dropped: Callable[[], int], spans: Spans | None
+        self,
+        owner: KMSService,
+        settings: ServerSettings,
+        row: Row,
+        dropped: Callable[[], int],
+        spans: Spans | None,
     ) -> None:
         node = owner.node
         self.owner = owner
         self.settings = settings
         self.monotonic = node.clock.monotonic
-        self.metrics = Metrics()
+        self.board = row.board
+        self.metrics = Metrics(row)
         self.rates = Rates(settings.requests_per_address, settings.requests_per_principal, self.monotonic)
         self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="keystead")
         self.logins = ThreadPoolExecutor(LOGIN_THREADS, thread_name_prefix="keystead-login")
@@ -110,15 +117,10 @@ class Worker:
             await asyncio.sleep(CHANGES_SECONDS)
         return changes()
 
-    def gauges(self) -> dict[str, tuple[str, float]]:
-        """Figures of now."""
+    def note_figures(self) -> None:
+        """Write this worker's figures of now where all workers' are."""
         connections = len(self._server.server_state.connections) if self._server is not None else 0
-        return {
-            "connections": ("Connections that are open.", connections),
-            "callers": ("Sessions of access tokens that are kept.", self.callers.count()),
-            "store_generation": ("The number of the newest change that was seen.", self.owner.node.generation),
-            "log_lines_dropped_total": ("Lines of the log that nobody took in time.", self._dropped()),
-        }
+        self.metrics.note(connections, self.callers.count(), self.owner.node.generation, self._dropped())
 
     # Running
 
@@ -186,6 +188,7 @@ class Worker:
         parent = os.getppid()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
+            self.note_figures()
             now = self.monotonic()
             if orphaned is not None and os.getppid() != parent:
                 say(logging.WARNING, "parent_lost")
