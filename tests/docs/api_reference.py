@@ -59,17 +59,12 @@ allowed, or not to be known of), 429, 500 and 503. A version that `If-Match` doe
 | --- | --- | --- |
 {errors}
 
-## Logging in and the rest
+## The rest
 
-What is no operation of the OpenAPI document. Of these only `changes` needs an access token.
+What is no operation of the OpenAPI document; it needs no access token.
 
 | request | goes in | comes out |
 | --- | --- | --- |
-| `POST /api/v1/login/password` | `name`, `password`; `code` for a second factor | `token`, [`info`](#tokeninfo) |
-| `POST /api/v1/login/role` | `role_id`, `secret_id` | the same |
-| `POST /api/v1/login/jwt` | `name` of the [auth method](auth-methods.md), `jwt` | the same |
-| `POST /api/v1/login/certificate` | `name` of the auth method; the connection shows the certificate | the same |
-| `GET /api/v1/changes` | query: `after` and `timeout`, up to 60 seconds | `changes`: another number after any change |
 | `GET /api/v1/openapi.json` | | the OpenAPI document |
 | `GET /health/live`, `GET /health/ready` | | `status`; whether it is `ready` with `problems`, and then 503 |
 | `GET /metrics` | | figures in the format of Prometheus |
@@ -85,7 +80,7 @@ def page() -> str:
         for verb, operation in operations.items():
             text = "\n".join(_operation(f"{verb.upper()} {path}", operation, structures))
             groups.setdefault(operation["tags"][0], []).append(text)
-    titles = ["All requests", "Errors", "Logging in and the rest", *groups, "Structures"]
+    titles = ["All requests", "Errors", "The rest", *groups, "Structures"]
     links = " | ".join(f"[{title.lower()}](#{title.lower().replace(' ', '-')})" for title in titles)
     count = sum(map(len, groups.values()))
     parts = [_HEAD.format(count=count, contents=_wrapped(f"Contents: {links}"), errors="\n".join(_errors()))]

@@ -12,6 +12,7 @@ from keystead.api.problems import KINDS
 from keystead.server.answers import REFUSALS
 
 NAME = "docs/api.md"
+LOGINS = ("password", "role", "jwt", "certificate")
 
 
 def test_the_page_is_what_the_code_makes() -> None:
@@ -21,7 +22,8 @@ def test_the_page_is_what_the_code_makes() -> None:
 def test_every_operation_and_every_code_is_on_it_and_every_link_in_it_leads_somewhere() -> None:
     text = read(NAME)
     told = re.findall(r"^### `([A-Z]+ \S+)`$", text, re.MULTILINE)
-    assert sorted(told) == sorted(f"{each.verb} {PREFIX}{each.path}" for each in OPERATIONS)
+    further = [*(f"POST {PREFIX}/login/{method}" for method in LOGINS), f"GET {PREFIX}/changes"]
+    assert sorted(told) == sorted([*(f"{each.verb} {PREFIX}{each.path}" for each in OPERATIONS), *further])
     rows = re.findall(r"^\| `(KS\d{4})` \| \d{3} \| \S", text, re.MULTILINE)
     assert rows == sorted({*KINDS, *(refusal.code for refusal in REFUSALS)})
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)

@@ -139,7 +139,9 @@ def test_a_member_that_nobody_knows_is_refused(server: Server, endpoint: Endpoin
 def test_the_document_has_each_route_once_and_each_reference_leads_somewhere(server: Server) -> None:
     document = server.request("GET", "/api/v1/openapi.json", token=None).json
     found = {(path, verb.upper()) for path, verbs in document["paths"].items() for verb in verbs}
-    assert found == {(f"/api/v1{each.operation.path}", each.operation.verb) for each in ENDPOINTS}
+    logins = {(f"/api/v1/login/{method}", "POST") for method in ("password", "role", "jwt", "certificate")}
+    operations = {(f"/api/v1{each.operation.path}", each.operation.verb) for each in ENDPOINTS}
+    assert found == operations | logins | {("/api/v1/changes", "GET")}
     names = [verb["operationId"] for verbs in document["paths"].values() for verb in verbs.values()]
     assert len(names) == len(set(names))
     assert '"$ref": "#/components/schemas/Problem"' in json.dumps(document)
@@ -152,6 +154,7 @@ def test_the_document_tells_all_that_answers_have(server: Server) -> None:
         ("GET", "/whoami", "/whoami"),
         ("POST", "/tokens:renew", "/tokens:renew"),
         ("GET", "/secrets/told", "/secrets/{name}"),
+        ("GET", "/changes", "/changes"),
         ("POST", "/data:begin-stream", "/data:begin-stream"),
     ):
         described = document["paths"][f"/api/v1{template}"][method.lower()]["responses"]["200"]

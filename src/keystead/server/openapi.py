@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from keystead import __version__
@@ -44,11 +46,26 @@ _ERRORS: Final = {
 }
 
 
+_LOGINS: Final[Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = MappingProxyType(
+    {
+        "password": ("Log in as a user; `code` is of a second factor.", ("name", "password"), ("code",)),
+        "role": ("Log in as a role.", ("role_id", "secret_id"), ()),
+        "jwt": ("Log in by an issuer's token, through the auth method `name`.", ("name", "jwt"), ()),
+        "certificate": ("Log in by the certificate that TLS showed, through the auth method `name`.", ("name",), ()),
+    }
+)
+"""What each login is, and the credentials that it must have and may have."""
+
+
 def openapi_document(routes: Routes) -> dict[str, Any]:
     """The document of all routes."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in routes.all():
         paths.setdefault(PREFIX + endpoint.operation.path, {})[endpoint.operation.verb.lower()] = _described(endpoint)
+        if endpoint.operation.id == "tokens.create":
+            token = endpoint.result_schema()
+    paths |= {f"{PREFIX}/login/{method}": {"post": _login(method, token)} for method in _LOGINS}
+    paths[f"{PREFIX}/changes"] = {"get": _changes()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "keystead", "version": __version__, "license": {"name": "Apache-2.0"}},
@@ -81,6 +98,48 @@ def _described(endpoint: Endpoint) -> dict[str, Any]:
             "content": {"application/json": {"schema": schema}},
         }
     return found
+
+
+def _login(method: str, token: Schema) -> dict[str, Any]:
+    text, required, more = _LOGINS[method]
+    schema = {
+        "type": "object",
+        "properties": {name: {"type": "string"} for name in (*required, *more)},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+    return {
+        "operationId": f"login.{method}",
+        "tags": ["login"],
+        "security": [],
+        "summary": text,
+        "description": f"{text}\n\nRaises:\n    UsageError, AuthenticationFailed, LockedOut.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {
+            "200": {"description": "Done", "content": {"application/json": {"schema": token}}},
+            **_problems(),
+        },
+    }
+
+
+def _changes() -> dict[str, Any]:
+    text = "The number of changes of the store: at once where it is not `after`, else when it is, or after `timeout` s."
+    number = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+    schema = {"type": "object", "properties": {"changes": {"type": "integer"}}, "required": ["changes"]}
+    return {
+        "operationId": "changes",
+        "tags": ["changes"],
+        "summary": text,
+        "description": text,
+        "parameters": [
+            {"name": "after", "in": "query", "required": False, "schema": number},
+            {"name": "timeout", "in": "query", "required": False, "schema": number},
+        ],
+        "responses": {
+            "200": {"description": "Done", "content": {"application/json": {"schema": schema}}},
+            **_problems(),
+        },
+    }
 
 
 def _success(endpoint: Endpoint) -> dict[str, Any]:
