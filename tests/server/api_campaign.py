@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.server.conftest import prepared
 
 LEFT_OUT = ("tokens.revoke", "tokens.renew", "changes")
-"""By the first two the fuzzer would end the access token that it asks by; the last one waits as long as it is told to."""
+"""By the first two the fuzzer would end the access token that it asks by; the last waits as long as it is told to."""
 
 
 def main(examples: str = "50") -> int:
