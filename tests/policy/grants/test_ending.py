@@ -123,6 +123,24 @@ def test_an_access_token_that_another_made_acts_by_its_policies_and_by_no_grant(
     assert (told.allowed, [one.grant for one in told.grants]) == (True, [made.id])
 
 
+def test_an_access_token_that_lost_its_parent_has_no_grants_either(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    kms.policies.write("making", document(allow("token/*", actions=("token:create",))))
+    kms.identities.create_user("ada", PASSPHRASE, policies=["making"])
+    grants.create("orders", ADA, ["encrypt"])
+    login = store.login("password", name="ada", password=PASSPHRASE)
+    made = store.as_token(login).kms.tokens.create(ttl="1h")
+    kms.tokens.revoke_accessor(login.accessor, keep_children=True)
+    child = store.as_token(made)
+    before = child.kms.tokens.lookup()
+    assert (before.principal, before.parent) == (ADA, None)
+    with pytest.raises(KeyNotFound):
+        child.kms.keys.encrypt("orders", b"x")
+    assert child.kms.tokens.renew(increment="2h").expires_ms > before.expires_ms
+    assert kms.audit.verify().ok
+
+
 def test_grants_are_listed_by_key_grantee_and_retiring_principal_page_by_page(
     kms: KMSService, grants: GrantOperations
 ) -> None:
