@@ -22,11 +22,11 @@ LET_GO: Final = ""
 class TokenRecord(NamedTuple):
     """The row of an access token. Times are ms since the epoch; lists and mappings are JSON text.
 
-    `hash` is the keyed hash of the token, `parent` the accessor of the token it was made with, or LET_GO. `ttl_ms` is what it
-    was made for and is renewed by; with `period_ms`, renewing gives that instead. `max_ms`: no renewal goes beyond.
-    `uses_left` counts down; None: as many as wanted. `networks`: where it may be used from; `binding`: what else must
-    be shown with it, such as a certificate's fingerprint. `epoch` rises with each change; `mac` binds all of it to the
-    store.
+    `hash` is the keyed hash of the token, `parent` the accessor of the token it was made with, or LET_GO. `ttl_ms` is
+    what it was made for and is renewed by; with `period_ms`, renewing gives that instead. `max_ms`: no renewal goes
+    beyond. `uses_left` counts down; None: as many as wanted. `networks`: where it may be used from; `binding`: what
+    else must be shown with it, such as a certificate's fingerprint. `epoch` rises with each change; `mac` binds all of
+    it to the store.
     """
 
     hash: bytes

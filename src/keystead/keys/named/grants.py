@@ -173,7 +173,7 @@ class GrantManager:
     def page(self, session: Session, which: Which, limit: int, after: str | None) -> tuple[list[GrantInfo], str | None]:
         """A page of the grants that the session may see, in the order of their ids, and the id to go on from.
 
-        Who asks for grants to itself, or that it may retire, needs no policy for that.
+        Who asks for grants to itself, or that it may retire, needs no policy for that; of a key, where there is one.
 
         Raises:
             KeyNotFound; UsageError: no key and no principal. IntegrityError: one was edited.
@@ -184,8 +184,11 @@ class GrantManager:
             raise UsageError("name a key or a principal", hint="list grants by key, grantee or retiring principal")
         principals = {"grantee": which.grantee, "retiring": which.retiring}
         own = {name: check_principal(text) for name, text in principals.items() if text is not None}
-        target, facts = ("*", {}) if which.key is None else self._known(which.key, None)
-        facts = {**facts, "grant": own}
+        if which.key is None:
+            target, facts = "*", {"grant": own}
+        else:
+            # Of one key only a grant that is there counts as its own, or whoever asked would learn of every key.
+            target, facts = self._known(which.key, self._first(which) if own else None)
         asked = which.key or ""
         with self.gate.read(session, "key:list-grants", f"key/{target}", "grants_listed", facts, asked=asked) as detail:
             head = None if which.key is None else self._same_key(self.heads.read_rows(), which.key, target)
@@ -208,6 +211,15 @@ class GrantManager:
                 facts = {"tags": key_binder.check(of_row).facts(), "grant": row.facts()}
                 if self.gate.may(session, "key:list-grants", f"key/{of_row.name}", facts):
                     yield info_of(row, of_row.name)
+
+    def _first(self, which: Which) -> GrantRecord | None:
+        """The first grant of a key that a listing is of; None where there is none, or no such key."""
+        head = found_or_none(self.heads.read_rows(), self.heads.binder(), check_key_name(which.key or ""))
+        if head is None:
+            return None
+        found = self.kept.read_rows().page(MAX_GRANTS, "", (head.key_id, which.grantee, which.retiring))
+        binder = self.kept.binder()
+        return next((row for row in found if binder.is_authentic(row)), None)
 
     def revoke(self, session: Session, key: str, grant_id: str) -> None:
         """End a grant, also one that was edited. Raises KeyNotFound, GrantNotFound."""
