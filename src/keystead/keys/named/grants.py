@@ -184,9 +184,8 @@ class GrantManager:
             raise UsageError("name a key or a principal", hint="list grants by key, grantee or retiring principal")
         principals = {"grantee": which.grantee, "retiring": which.retiring}
         own = {name: check_principal(text) for name, text in principals.items() if text is not None}
-        if which.key is None:
-            target, facts = "*", {"grant": own}
-        else:
+        target, facts = "*", dict[str, Mapping[str, str]](grant=own)
+        if which.key is not None:
             # Of one key only a grant that is there counts as its own, or whoever asked would learn of every key.
             target, facts = self._known(which.key, self._first(which) if own else None)
         asked = which.key or ""
