@@ -118,8 +118,7 @@ class GrantManager:
             wanted = record._replace(key_id=head.key_id)
             found = self._same(rows, wanted)
             if found is None:
-                if len(rows.of_key(head.key_id)) >= MAX_GRANTS:
-                    raise UsageError(f"a key has at most {MAX_GRANTS} grants", hint="revoke some, or write a policy")
+                self._require_room(rows, head, change)
                 found = self.kept.binder().bound(wanted)
                 rows.insert(found)
             else:
@@ -148,6 +147,17 @@ class GrantManager:
             now,
             None if new.ttl_ms is None else now + new.ttl_ms,
         )
+
+    def _require_room(self, rows: GrantRows, head: KeyHead, change: Change[Any]) -> None:
+        """Nothing, where the key may have one more; those whose time is over make room. Raises UsageError."""
+        there = rows.of_key(head.key_id)
+        if len(there) < MAX_GRANTS:
+            return
+        # Not what is over only for a clock that was set wrong.
+        now = self.clock.now_ms() - self.clock.ahead_ms()
+        over = [row for row in there if row.expires_ms is not None and row.expires_ms <= now]
+        if not end_all(rows, change, over):
+            raise UsageError(f"a key has at most {MAX_GRANTS} grants", hint="revoke some, or write a policy")
 
     def _same(self, rows: GrantRows, wanted: GrantRecord) -> GrantRecord | None:
         if wanted.name is None:
