@@ -14,6 +14,7 @@ from keystead.access.principal import Principal
 from keystead.access.session import Authentication, Session
 from keystead.access.token_text import AccessToken, Kind, mint, parse, refused
 from keystead.access.tokens import (
+    LET_GO,
     Holder,
     TokenInfo,
     TokenLimits,
@@ -149,7 +150,7 @@ class TokenRegister:
             rows, now = self.rows(change.transaction), self.clock.now_ms()
             record = self._present(rows, accessor)
             self._check_binding(rows, session, record)
-            parent = None if record.parent is None else self._found(rows, record.parent)
+            parent = self._found(rows, record.parent) if record.parent else None
             record = self.binder().sealed(renewed(record, now, increment_ms, parent))
             rows.put([record])
             change.detail.update(expires_ms=record.expires_ms, token=record.mac[:16].hex())
@@ -194,7 +195,7 @@ class TokenRegister:
                 if not is_owner(session):
                     raise Denied("only the local owner lets children go on without their parent")
                 orphans = [row for row in rows.children(record.accessor) if self.binder().is_authentic(row)]
-                rows.put([self.binder().sealed(row, parent=None) for row in orphans])
+                rows.put([self.binder().sealed(row, parent=LET_GO) for row in orphans])
             ended = self.end_all(change.transaction, [record.accessor])
             change.detail["tokens"] = ended
         self.changed()

@@ -15,16 +15,18 @@ from keystead.access.words import as_text, is_within
 from keystead.errors import Denied, UsageError
 
 MAX_USES: Final = 1_000_000
+LET_GO: Final = ""
+"""The parent of a token whose parent ended without it: it has none any more, and was made by another all the same."""
 
 
 class TokenRecord(NamedTuple):
     """The row of an access token. Times are ms since the epoch; lists and mappings are JSON text.
 
-    `hash` is the keyed hash of the token, `parent` the accessor of the token it was made with. `ttl_ms` is what it
-    was made for and is renewed by; with `period_ms`, renewing gives that instead. `max_ms`: no renewal goes beyond.
-    `uses_left` counts down; None: as many as wanted. `networks`: where it may be used from; `binding`: what else must
-    be shown with it, such as a certificate's fingerprint. `epoch` rises with each change; `mac` binds all of it to the
-    store.
+    `hash` is the keyed hash of the token, `parent` the accessor of the token it was made with, or LET_GO. `ttl_ms` is
+    what it was made for and is renewed by; with `period_ms`, renewing gives that instead. `max_ms`: no renewal goes
+    beyond. `uses_left` counts down; None: as many as wanted. `networks`: where it may be used from; `binding`: what
+    else must be shown with it, such as a certificate's fingerprint. `epoch` rises with each change; `mac` binds all of
+    it to the store.
     """
 
     hash: bytes
@@ -120,7 +122,7 @@ def info(record: TokenRecord, now_ms: int) -> TokenInfo:
         record.principal,
         record.method,
         texts(record.policies),
-        record.parent,
+        record.parent or None,
         json.loads(record.meta),
         texts(record.networks),
         record.created_ms,
@@ -261,7 +263,7 @@ def renewed(
     if not record.renewable:
         raise UsageError(f"access token {record.accessor} is not renewable", hint="log in, or create a new one")
     ended = why_ended(record, now_ms)
-    if ended is None and record.parent is not None:
+    if ended is None and record.parent:
         ended = "parent-gone" if parent is None else why_ended(parent, now_ms)
     if ended is not None:
         raise Denied(f"access token {record.accessor} has ended", why=ended, hint="log in, or create a new one")

@@ -63,4 +63,5 @@ def _record(row: Sequence[Any]) -> GrantRecord:
         return GrantRecord(*typed(row, "tttTtTTTtiIb", "a grant"))
     except IntegrityError:
         # A row of other types than keystead writes can be removed, and allows nothing, since no MAC fits it.
-        return GrantRecord(str(row[0]), str(row[1]), "", None, "[]", None, None, None, "", 0, None)
+        # Its id stays as it is in the file, which is by what it is removed.
+        return GrantRecord(row[0], str(row[1]), "", None, "[]", None, None, None, "", 0, None)

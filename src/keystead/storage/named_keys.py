@@ -48,15 +48,15 @@ class SqliteNamedKeys:
         self._connection.execute(f"INSERT OR REPLACE INTO named_keys ({_HEAD}) VALUES ({marks})", values)
         self._raise()
 
-    def due(self, now_ms: int) -> Sequence[KeyHead]:
-        """Heads whose rotation or destruction is due."""
+    def due(self, now_ms: int) -> Sequence[str]:
+        """The names of keys whose rotation or destruction is due, whatever else their rows are made of."""
         rows = self._connection.execute(
-            f"SELECT {_HEAD} FROM named_keys WHERE (rotation_ms IS NOT NULL OR destroy_ms IS NOT NULL)"
+            "SELECT name FROM named_keys WHERE (rotation_ms IS NOT NULL OR destroy_ms IS NOT NULL)"
             " AND ((state = 'active' AND rotated_ms + rotation_ms <= ?1)"
             " OR (state != 'destroyed' AND destroy_ms <= ?1))",
             (now_ms,),
         )
-        return [_head(row) for row in rows]
+        return [name for (name,) in rows]
 
     def versions(self, key_id: str) -> Sequence[KeyVersionRow]:
         """Every version of a key, oldest first."""

@@ -123,6 +123,42 @@ def test_an_access_token_that_another_made_acts_by_its_policies_and_by_no_grant(
     assert (told.allowed, [one.grant for one in told.grants]) == (True, [made.id])
 
 
+def test_an_access_token_that_lost_its_parent_has_no_grants_either(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    kms.policies.write("making", document(allow("token/*", actions=("token:create",))))
+    kms.identities.create_user("ada", PASSPHRASE, policies=["making"])
+    grants.create("orders", ADA, ["encrypt"])
+    login = store.login("password", name="ada", password=PASSPHRASE)
+    made = store.as_token(login).kms.tokens.create(ttl="1h")
+    kms.tokens.revoke_accessor(login.accessor, keep_children=True)
+    child = store.as_token(made)
+    before = child.kms.tokens.lookup()
+    assert (before.principal, before.parent) == (ADA, None)
+    with pytest.raises(KeyNotFound):
+        child.kms.keys.encrypt("orders", b"x")
+    assert child.kms.tokens.renew(increment="2h").expires_ms > before.expires_ms
+    assert kms.audit.verify().ok
+
+
+def test_who_has_no_grant_on_a_key_is_not_told_that_it_is_there(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    kms.keys.set_alias("current", "orders")
+    grants.create("cards", EVE, ["encrypt"], retiring=BOB)
+    asked: list[dict[str, str]] = [{"grantee": EVE}, {"retiring": EVE}, {"grantee": ADA, "retiring": EVE}]
+    for how in asked:
+        for name in ("orders", "current", "nothing"):
+            with pytest.raises(KeyNotFound) as refused:
+                acting(store, EVE).grants.list(name, **how)
+            assert refused.value.message == f"no key '{name}' in this store"
+        assert kms.grants.list("orders", **how).items == []
+    (own,) = acting(store, EVE).grants.list("cards", grantee=EVE).items
+    assert acting(store, BOB).grants.list("cards", retiring=BOB).items == [own]
+    with pytest.raises(REFUSED):
+        acting(store, BOB).grants.list("cards", grantee=BOB)
+
+
 def test_grants_are_listed_by_key_grantee_and_retiring_principal_page_by_page(
     kms: KMSService, grants: GrantOperations
 ) -> None:

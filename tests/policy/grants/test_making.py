@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from tests.backup.conftest import PASSPHRASE, derive_once  # noqa: F401 - a fixture
 from tests.policy.conftest import allow, document
-from tests.policy.grants.conftest import ADA, BOB, EVE, PROD, REFUSED, acting
+from tests.policy.grants.conftest import ADA, BOB, EVE, PROD, REFUSED, acting, records
 
 from keystead.errors import Denied, KeyNotFound, KeyStateError, UsageError
 from keystead.keys.named import grants as granting
 from keystead.services.connection import Connection
 from keystead.services.grant_operations import GrantOperations
 from keystead.services.kms import KMSService
+from keystead.testing import ManualClock
+
+HOUR_MS = 3_600_000
 
 
 def test_the_same_under_a_name_is_given_back_and_anything_else_is_another_grant(
@@ -67,6 +70,27 @@ def test_a_constraint_holds_eight_pairs_and_a_key_a_bounded_number_of_grants(
     with pytest.raises(UsageError, match="at most 3 grants"):
         grants.create("orders", ADA, ["encrypt"])
     assert grants.create("cards", ADA, ["encrypt"])
+
+
+def test_grants_whose_time_is_over_keep_no_room(
+    store: Connection, kms: KMSService, grants: GrantOperations, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
+) -> None:
+    monkeypatch.setattr(granting, "MAX_GRANTS", 3)
+    kept = grants.create("orders", ADA, ["encrypt"])
+    for _ in range(2):
+        grants.create("orders", BOB, ["encrypt"], ttl="1h")
+    clock.advance(HOUR_MS - 1)
+    with pytest.raises(UsageError, match="at most 3 grants"):
+        grants.create("orders", EVE, ["encrypt"])
+    clock.advance(1)
+    made = grants.create("orders", EVE, ["encrypt"], ttl="1h")
+    assert {one.id for one in grants.list("orders").items} == {kept.id, made.id}
+    assert len(records(store, "grant_ended")) == 2
+    grants.create("orders", EVE, ["encrypt"], ttl="1h")
+    clock.jump(2 * HOUR_MS)
+    with pytest.raises(UsageError, match="at most 3 grants"):
+        grants.create("orders", EVE, ["encrypt"])
+    assert kms.audit.verify().ok
 
 
 def test_no_grant_is_made_on_a_key_that_nobody_may_use_now(kms: KMSService, grants: GrantOperations) -> None:

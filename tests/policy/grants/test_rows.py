@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tests.backup.conftest import PASSPHRASE, derive_once  # noqa: F401 - a fixture
-from tests.policy.grants.conftest import ADA, BOB, EVE, PROD, REFUSED, acting, edit, rows
-from tests.services.conftest import BY_HAND
+from tests.policy.grants.conftest import ADA, BOB, EVE, PROD, REFUSED, acting, edit, records, rows
+from tests.services.conftest import BY_HAND, DAY_MS
 
 import keystead
 from keystead.errors import Denied, IntegrityError, KeyNotFound
@@ -126,3 +126,16 @@ def test_grants_come_through_a_backup_and_a_rekey(
         assert fresh.kms.grants.list("orders").items == [made]
         assert acting(fresh, ADA).keys.encrypt("orders", b"x", context=PROD)
         assert fresh.kms.audit.verify().ok
+
+
+def test_a_row_of_an_odd_id_is_removed_once_when_its_time_is_over(
+    store: Connection, kms: KMSService, grants: GrantOperations, path: Path, clock: ManualClock
+) -> None:
+    for principal in (ADA, BOB):
+        grants.create("orders", principal, ["encrypt"], ttl="1h")
+    edit(path, "UPDATE key_grants SET grant_id = CAST(grant_id AS BLOB) WHERE grantee = ?", BOB)
+    clock.advance(2 * DAY_MS)
+    for _ in range(2):
+        kms.node.maintain()
+    assert rows(path) == []
+    assert len([record for record in records(store, "grant_ended") if record.target.startswith("grant/")]) == 2

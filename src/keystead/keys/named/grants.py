@@ -118,8 +118,7 @@ class GrantManager:
             wanted = record._replace(key_id=head.key_id)
             found = self._same(rows, wanted)
             if found is None:
-                if len(rows.of_key(head.key_id)) >= MAX_GRANTS:
-                    raise UsageError(f"a key has at most {MAX_GRANTS} grants", hint="revoke some, or write a policy")
+                self._require_room(rows, head, change)
                 found = self.kept.binder().bound(wanted)
                 rows.insert(found)
             else:
@@ -149,6 +148,17 @@ class GrantManager:
             None if new.ttl_ms is None else now + new.ttl_ms,
         )
 
+    def _require_room(self, rows: GrantRows, head: KeyHead, change: Change[Any]) -> None:
+        """Nothing, where the key may have one more; those whose time is over make room. Raises UsageError."""
+        there = rows.of_key(head.key_id)
+        if len(there) < MAX_GRANTS:
+            return
+        # Not what is over only for a clock that was set wrong.
+        now = self.clock.now_ms() - self.clock.ahead_ms()
+        over = [row for row in there if row.expires_ms is not None and row.expires_ms <= now]
+        if not end_all(rows, change, over):
+            raise UsageError(f"a key has at most {MAX_GRANTS} grants", hint="revoke some, or write a policy")
+
     def _same(self, rows: GrantRows, wanted: GrantRecord) -> GrantRecord | None:
         if wanted.name is None:
             return None
@@ -173,7 +183,7 @@ class GrantManager:
     def page(self, session: Session, which: Which, limit: int, after: str | None) -> tuple[list[GrantInfo], str | None]:
         """A page of the grants that the session may see, in the order of their ids, and the id to go on from.
 
-        Who asks for grants to itself, or that it may retire, needs no policy for that.
+        Who asks for grants to itself, or that it may retire, needs no policy for that; of a key, where there is one.
 
         Raises:
             KeyNotFound; UsageError: no key and no principal. IntegrityError: one was edited.
@@ -184,8 +194,10 @@ class GrantManager:
             raise UsageError("name a key or a principal", hint="list grants by key, grantee or retiring principal")
         principals = {"grantee": which.grantee, "retiring": which.retiring}
         own = {name: check_principal(text) for name, text in principals.items() if text is not None}
-        target, facts = ("*", {}) if which.key is None else self._known(which.key, None)
-        facts = {**facts, "grant": own}
+        target, facts = "*", dict[str, Mapping[str, str]](grant=own)
+        if which.key is not None:
+            # Of one key only a grant that is there counts as its own, or whoever asked would learn of every key.
+            target, facts = self._known(which.key, self._first(which) if own else None)
         asked = which.key or ""
         with self.gate.read(session, "key:list-grants", f"key/{target}", "grants_listed", facts, asked=asked) as detail:
             head = None if which.key is None else self._same_key(self.heads.read_rows(), which.key, target)
@@ -208,6 +220,15 @@ class GrantManager:
                 facts = {"tags": key_binder.check(of_row).facts(), "grant": row.facts()}
                 if self.gate.may(session, "key:list-grants", f"key/{of_row.name}", facts):
                     yield info_of(row, of_row.name)
+
+    def _first(self, which: Which) -> GrantRecord | None:
+        """The first grant of a key that a listing is of; None where there is none, or no such key."""
+        head = found_or_none(self.heads.read_rows(), self.heads.binder(), check_key_name(which.key or ""))
+        if head is None:
+            return None
+        found = self.kept.read_rows().page(MAX_GRANTS, "", (head.key_id, which.grantee, which.retiring))
+        binder = self.kept.binder()
+        return next((row for row in found if binder.is_authentic(row)), None)
 
     def revoke(self, session: Session, key: str, grant_id: str) -> None:
         """End a grant, also one that was edited. Raises KeyNotFound, GrantNotFound."""

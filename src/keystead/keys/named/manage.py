@@ -343,9 +343,10 @@ class NamedKeyManager:
         """Rotate and destroy what is due. A key that fails keeps no other waiting; the first error is raised then."""
         now = self.clock.now_ms()
         first: KeysteadError | None = None
-        for head in self.read_rows().due(now):
+        rows = self.read_rows()
+        for name in rows.due(now):
             try:
-                self.binder().check(head)
+                head = checked(rows, self.binder(), name)
                 if head.destroy_ms is not None and head.destroy_ms <= now:
                     self.destroy(session, head.name, due=True)
                 else:

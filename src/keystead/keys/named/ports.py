@@ -31,8 +31,8 @@ class NamedKeyRows(Protocol):
     def put(self, head: KeyHead) -> None:
         """Add a head, or replace the one of this name, and raise the keys generation."""
 
-    def due(self, now_ms: int) -> Sequence[KeyHead]:
-        """Heads whose rotation or destruction is due."""
+    def due(self, now_ms: int) -> Sequence[str]:
+        """The names of keys whose rotation or destruction is due, whatever else their rows are made of."""
 
     def versions(self, key_id: str) -> Sequence[KeyVersionRow]:
         """Every version of a key, oldest first."""
