@@ -316,6 +316,15 @@ def test_a_change_elsewhere_is_seen_though_values_are_kept(server: Server) -> No
 
 
 def test_a_url_has_one_meaning() -> None:
-    for url in ("https://h/path", "https://u:p@h", "ftp://h", "https://", "https://h?x=y"):
+    none = ("https://h/path", "https://u:p@h", "ftp://h", "https://", "https://h?x=y")
+    broken = ("https://h:99999", "https://h:abc", "https://[::1", "https://a..b", f"https://{'a' * 64}.x", "https://h ")
+    for url in (*none, *broken):
         with pytest.raises(UsageError):
             Transport(url)
+
+
+@pytest.mark.parametrize("token", ["a\nb", "a b", "ürg", "\udcff", ""])
+def test_what_cannot_be_an_access_token_is_not_accepted_and_not_quoted(server: Server, token: str) -> None:
+    with server.connect() as store, pytest.raises(AuthenticationFailed) as refused:
+        store.as_token(token)
+    assert token not in str(refused.value) or not token
