@@ -19,7 +19,9 @@ from keystead.secrets.labels import KEEP
 
 Body = dict[str, Any]
 MOST_ITEMS: Final = 1_000
-OF_BATCH: Final = ("encrypt", "decrypt", "reencrypt", "sign", "verify", "mac", "verify_mac", "derive")
+OF_BATCH: Final = (
+    "encrypt", "decrypt", "reencrypt", "generate_data_key", "sign", "verify", "mac", "verify_mac", "derive",
+)  # fmt: skip
 
 
 class Endpoint:
@@ -134,21 +136,15 @@ class Endpoint:
             raise UsageError("not an operation of a batch", hint=f"use {', '.join(OF_BATCH)}")
         return self._sibling(operation)
 
-    def fits(self, items: list[Any]) -> bool:
-        """Whether so many items may be in one batch, and all of them are objects."""
-        return len(items) <= MOST_ITEMS and all(type(item) is dict for item in items)
-
-    def batch_arguments(self, operation: Any, items: list[Any]) -> list[dict[str, Any]]:
-        """The arguments of each item of a batch. Raises UsageError."""
-        single, found = self._of(operation), []
-        if len(items) > MOST_ITEMS:
-            raise UsageError(f"a batch has up to {MOST_ITEMS:,} items", hint="ask in several requests")
-        for item in items:
-            if not isinstance(item, dict):
-                raise UsageError("each item of a batch is an object")
-            found.append(single.arguments("", item))
-            found[-1].pop("name", None)
+    def item_arguments(self, operation: Any, item: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of an item of a batch. Raises UsageError."""
+        found = self._of(operation).arguments("", item)
+        found.pop("name", None)
         return found
+
+    def require_batched(self, operation: Any) -> None:
+        """Nothing, where batches are made of this operation. Raises UsageError."""
+        self._of(operation)
 
     def batch_answers(self, operation: str, items: list[BatchItem]) -> list[Body]:
         """The members of the answer to each item of a batch."""
