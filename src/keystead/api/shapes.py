@@ -221,6 +221,8 @@ class Many(Shape):
         self._make = make
 
     def encode(self, value: Any) -> list[Any]:
+        if isinstance(value, (str, bytes)):
+            raise TypeError(self.what)  # one, where a list of its letters was not meant
         return [self._inner.encode(item) for item in value]
 
     def decode(self, found: Any) -> Any:
