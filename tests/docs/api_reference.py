@@ -46,7 +46,8 @@ gives at `GET /api/v1/openapi.json`, by `make api-reference`; [the server](serve
 - A listing that takes tags takes them as `tags.NAME=VALUE`. It gives a page: `items`, and as `next` what to send as
   `after` for the next one, null at the end.
 - `Idempotency-Key` makes a request that changes something be done once. `If-Match: "3"` is `expected_version` of an
-  operation that has it. `X-Request-Id` names the request.
+  operation that has it; any other that changes something refuses it, and each of them `If-None-Match`.
+  `X-Request-Id` names the request.
 - The descriptions are those of the Python methods: None is null or not given, True is true.
 
 ## Errors

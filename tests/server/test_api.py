@@ -88,6 +88,26 @@ def test_secrets_are_put_got_rotated_and_deleted(server: Server) -> None:
     assert server.request("GET", "/api/v1/secrets/db/password").status == 410
 
 
+def test_an_item_of_a_batch_that_is_wrong_has_its_error_in_its_place(server: Server) -> None:
+    server.request("POST", "/api/v1/keys", {"name": "mixed/batch"})
+    items = [{"plaintext": "AAAA"}, {"plaintext": "!"}, {}, {"plaintext": "AAAA", "x": 1}, {"plaintext": "AAAA"}]
+    for operation, good in (("encrypt", [0, 4]), ("generate_data_key", [2])):
+        body = {"operation": operation, "items": items}
+        made = server.request("POST", "/api/v1/keys/mixed/batch:batch", body)
+        assert made.status == 200
+        assert [number for number, item in enumerate(made.json["items"]) if "error" not in item] == good
+        assert {item["error"]["code"] for item in made.json["items"] if "error" in item} == {"KS1001"}
+
+
+def test_a_batch_that_is_too_large_is_refused_before_anything_is_done(server: Server) -> None:
+    server.request("POST", "/api/v1/keys", {"name": "large/batch"})
+    for operation in ("encrypt", "derive"):
+        for count in (0, 1_001):
+            body = {"operation": operation, "items": [{"plaintext": "AAAA"}] * count}
+            refused = server.request("POST", "/api/v1/keys/large/batch:batch", body)
+            assert (refused.status, "1 to 1,000" in refused.json["detail"]) == (400, True)
+
+
 def test_bytes_travel_as_base64(server: Server) -> None:
     value = base64.b64encode(b"\x00\xff").decode()
     assert server.request("PUT", "/api/v1/secrets/raw", {"value_base64": value}).status == 200
@@ -103,6 +123,27 @@ def test_a_precondition_is_kept(server: Server) -> None:
     body = {"value": "c", "expected_version": 9}
     assert server.request("PUT", "/api/v1/secrets/pre", body).status == 409
     assert server.request("PUT", "/api/v1/secrets/pre", {"value": "c"}, headers={"If-Match": "x"}).status == 400
+    assert server.request("PUT", "/api/v1/secrets/pre", {"value": "c"}, headers={"If-Match": ""}).status == 400
+
+
+def test_a_precondition_that_cannot_be_kept_lets_nothing_happen(server: Server) -> None:
+    server.request("PUT", "/api/v1/secrets/only", {"value": "a"})
+    for method, header in (("DELETE", {"If-Match": '"7"'}), ("PUT", {"If-None-Match": "*"})):
+        body = {"value": "b"} if method == "PUT" else None
+        refused = server.request(method, "/api/v1/secrets/only", body, headers=header)
+        assert (refused.status, refused.json["code"]) == (400, "KS1001")
+    headers = {"If-Match": '"1"', "If-None-Match": "*"}
+    assert server.request("GET", "/api/v1/secrets/only", headers=headers).json["value"] == "a"
+
+
+def test_a_length_of_time_that_is_none_is_told_by_its_name(server: Server) -> None:
+    for path, body, name in (
+        ("/secrets/long", {"value": "a", "ttl": "90 d"}, "ttl"),
+        ("/tokens", {"max_ttl": "0s"}, "max_ttl"),
+        ("/keys", {"name": "long", "rotation": "soon"}, "rotation"),
+    ):
+        refused = server.request("PUT" if "secrets" in path else "POST", f"/api/v1{path}", body)
+        assert (refused.status, refused.json["detail"].split(" ")[0]) == (400, name)
 
 
 @pytest.mark.parametrize(

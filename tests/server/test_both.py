@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.server.conftest import Server
@@ -114,6 +115,44 @@ def test_signatures_macs_and_batches(both: Connection) -> None:
     assert (answers[0].value, type(answers[1].error)) == (b"x", EnvelopeError)
     assert len(keys.random_bytes(16)) == 16
     assert keys.digest(b"abc").hex().startswith("ba7816bf")
+
+
+def test_arguments_of_a_wrong_type_are_told_as_such(both: Connection) -> None:
+    any_type = cast("Any", both.kms)
+    name = both.kms.keys.create("both/wrong-types").name
+    calls: list[Callable[[], object]] = [
+        lambda: any_type.keys.encrypt(name, "text"),
+        lambda: any_type.keys.encrypt(name, None),
+        lambda: any_type.store_secret("both/wrong", "a", ttl=5),
+        lambda: any_type.store_secret("both/wrong", "a", tags=["a"]),
+        lambda: any_type.list_secrets(tags=["a"]),
+        lambda: any_type.tokens.create("administrator"),
+        lambda: any_type.keys.batch("encrypt", name, [5]),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError):
+            call()
+    assert "both/wrong" not in {info.name for info in both.kms.list_secrets("both/").items}
+
+
+def test_a_misspelt_argument_of_an_item_is_not_left_out(both: Connection) -> None:
+    keys = both.kms.keys
+    name = keys.create("both/misspelt").name
+    try:
+        made = keys.batch("encrypt", name, [{"data": b"x", "contxt": {"a": "b"}}])
+    except UsageError:
+        return
+    assert isinstance(made[0].error, UsageError)
+
+
+def test_a_batch_takes_any_operation_and_any_iterable(both: Connection) -> None:
+    keys = both.kms.keys
+    name = keys.create("both/iterable").name
+    made = keys.batch("generate_data_key", name, ({"length": length} for length in (16, 5_000)))
+    assert len(made[0].value.plaintext) == 16
+    assert isinstance(made[1].error, UsageError)
+    with pytest.raises(UsageError):
+        keys.batch("encrypt", name, [{"data": b"x"}] * 1_001)
 
 
 def test_secrets_with_versions_labels_and_bytes(both: Connection) -> None:
@@ -316,6 +355,15 @@ def test_a_change_elsewhere_is_seen_though_values_are_kept(server: Server) -> No
 
 
 def test_a_url_has_one_meaning() -> None:
-    for url in ("https://h/path", "https://u:p@h", "ftp://h", "https://", "https://h?x=y"):
+    none = ("https://h/path", "https://u:p@h", "ftp://h", "https://", "https://h?x=y")
+    broken = ("https://h:99999", "https://h:abc", "https://[::1", "https://a..b", f"https://{'a' * 64}.x", "https://h ")
+    for url in (*none, *broken):
         with pytest.raises(UsageError):
             Transport(url)
+
+
+@pytest.mark.parametrize("token", ["a\nb", "a b", "ürg", "\udcff", ""])
+def test_what_cannot_be_an_access_token_is_not_accepted_and_not_quoted(server: Server, token: str) -> None:
+    with server.connect() as store, pytest.raises(AuthenticationFailed) as refused:
+        store.as_token(token)
+    assert token not in str(refused.value) or not token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -150,3 +151,26 @@ def test_up_starts_again_in_the_shell_that_its_first_screen_told_to_name_it(tmp_
         up.stderr.close()
         assert ("(new)" in said) is not again
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".keystead"]
+
+
+def test_up_on_a_port_that_is_taken_makes_nothing_and_leaves_the_token_of_the_other_server(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        kept = tmp_path / "keystead" / f"token-127.0.0.1_{port}"
+        kept.parent.mkdir()
+        kept.touch(0o600)
+        kept.write_text("ks_the_other_servers\n")
+        folder = tmp_path / "project"
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-m", "keystead", "up", "--port", port],
+            cwd=folder,
+            env=environment(HOME=str(tmp_path), XDG_STATE_HOME=str(tmp_path)),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, f"cannot listen on 127.0.0.1:{port}" in done.stderr) == (8, True)
+    assert kept.read_text() == "ks_the_other_servers\n"
+    assert list(folder.iterdir()) == []

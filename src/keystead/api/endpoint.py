@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote
@@ -19,7 +20,20 @@ from keystead.secrets.labels import KEEP
 
 Body = dict[str, Any]
 MOST_ITEMS: Final = 1_000
-OF_BATCH: Final = ("encrypt", "decrypt", "reencrypt", "sign", "verify", "mac", "verify_mac", "derive")
+OF_BATCH: Final = (
+    "encrypt", "decrypt", "reencrypt", "generate_data_key", "sign", "verify", "mac", "verify_mac", "derive",
+)  # fmt: skip
+
+
+@contextmanager
+def travelling(attribute: str, shape: Shape) -> Iterator[None]:
+    """Encode an argument for its way; one of a wrong type is a UsageError, as where the method takes it itself."""
+    try:
+        yield
+        return
+    except (TypeError, AttributeError, ValueError):
+        pass  # outside the handler, whose error may hold what was given
+    raise UsageError(f"{attribute} must be {shape.what}")
 
 
 class Endpoint:
@@ -134,21 +148,15 @@ class Endpoint:
             raise UsageError("not an operation of a batch", hint=f"use {', '.join(OF_BATCH)}")
         return self._sibling(operation)
 
-    def fits(self, items: list[Any]) -> bool:
-        """Whether so many items may be in one batch, and all of them are objects."""
-        return len(items) <= MOST_ITEMS and all(type(item) is dict for item in items)
-
-    def batch_arguments(self, operation: Any, items: list[Any]) -> list[dict[str, Any]]:
-        """The arguments of each item of a batch. Raises UsageError."""
-        single, found = self._of(operation), []
-        if len(items) > MOST_ITEMS:
-            raise UsageError(f"a batch has up to {MOST_ITEMS:,} items", hint="ask in several requests")
-        for item in items:
-            if not isinstance(item, dict):
-                raise UsageError("each item of a batch is an object")
-            found.append(single.arguments("", item))
-            found[-1].pop("name", None)
+    def item_arguments(self, operation: Any, item: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of an item of a batch. Raises UsageError."""
+        found = self._of(operation).arguments("", item)
+        found.pop("name", None)
         return found
+
+    def require_batched(self, operation: Any) -> None:
+        """Nothing, where batches are made of this operation. Raises UsageError."""
+        self._of(operation)
 
     def batch_answers(self, operation: str, items: list[BatchItem]) -> list[Body]:
         """The members of the answer to each item of a batch."""
@@ -160,7 +168,11 @@ class Endpoint:
     # The client's side
 
     def request(self, arguments: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]], Body]:
-        """The path of a call, its query and its body."""
+        """The path of a call, its query and its body.
+
+        Raises:
+            UsageError: an argument of a type that does not travel.
+        """
         path = self.before
         if self.path_parameter:
             path += quote(str(arguments[self.path_parameter]), safe="/+=@") + self.verb
@@ -169,11 +181,21 @@ class Endpoint:
         body: Body = {}
         for attribute, member, shape, _ in self.given:
             if (value := arguments.get(attribute, KEEP)) is not KEEP:
-                shape.put(body, member, value)
+                with travelling(attribute, shape):
+                    shape.put(body, member, value)
         if self.is_batch:
             single = self._of(arguments["operation"])
-            body["items"] = [single.request({"name": "", **item})[2] for item in arguments["items"]]
+            body["items"] = [single._item(item) for item in body["items"]]
         return path, [], body
+
+    def _item(self, item: Any) -> Body:
+        """The body of one item of a batch of this operation. A misspelt argument is not to be left out in silence."""
+        known = {attribute for attribute, *_ in self.given}
+        if not isinstance(item, Mapping) or not known.issuperset(item):
+            raise UsageError(
+                "an item is a mapping of arguments of the single call", hint=f"known are {', '.join(sorted(known))}"
+            )
+        return self.request({"name": "", **item})[2]
 
     def _query(self, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
         pairs: list[tuple[str, str]] = []
@@ -181,7 +203,8 @@ class Endpoint:
             value = arguments.get(attribute)
             if value is None or value is KEEP:
                 continue
-            encoded = shape.encode(value)
+            with travelling(attribute, shape):
+                encoded = shape.encode(value)
             if isinstance(encoded, dict):
                 pairs += [(f"{member}.{name}", str(text)) for name, text in encoded.items()]
             else:

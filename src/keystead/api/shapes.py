@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final, Protocol
 
-from keystead.clock import format_duration, parse_duration
+from keystead.clock import format_duration
 from keystead.errors import UsageError
 
 Schema = dict[str, Any]
@@ -221,6 +221,8 @@ class Many(Shape):
         self._make = make
 
     def encode(self, value: Any) -> list[Any]:
+        if isinstance(value, (str, bytes)):
+            raise TypeError(self.what)  # one, where a list of its letters was not meant
         return [self._inner.encode(item) for item in value]
 
     def decode(self, found: Any) -> Any:
@@ -282,8 +284,7 @@ class Duration(Shape):
     def decode(self, found: Any) -> str:
         if type(found) is not str:
             raise ValueError(self.what)
-        parse_duration(found, allow_zero=True)
-        return found
+        return found  # which the method reads, that can say what it is the length of
 
 
 class Moment(Shape):

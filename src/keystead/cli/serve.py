@@ -52,7 +52,7 @@ def serve(context: Context, /, **flags: Any) -> None:
     lines = begin_log(context, settings)
     context.hear = note
     _try_store(context)
-    run_server(context, settings, lines)
+    run_server(context, settings, lines, listeners(settings))
 
 
 def _try_store(context: Context) -> None:
@@ -103,26 +103,40 @@ def require_server() -> None:
         raise MissingExtra(f"the server needs {', '.join(missing)}", hint="pip install 'keystead[server]'")
 
 
+def listeners(settings: ServerSettings) -> list[socket.socket]:
+    """The sockets to answer on: those of a parent that was killed, else where the settings say.
+
+    Raises:
+        ServerUnavailable.
+    """
+    from keystead.node.settings import environment
+    from keystead.server.listening import inherited, listen
+    from keystead.server.supervisor import LISTEN_FDS
+
+    given = environment().get(LISTEN_FDS)
+    return inherited(given) if given else listen(settings)
+
+
 def run_server(
-    context: Context, settings: ServerSettings, lines: Stderr, ready: Callable[[str], None] | None = None
+    context: Context,
+    settings: ServerSettings,
+    lines: Stderr,
+    sockets: list[socket.socket],
+    ready: Callable[[str], None] | None = None,
 ) -> None:
     """Start the workers and keep them alive until a signal says stop; `ready` is told where they answer."""
     import logging
 
     from keystead import __version__
     from keystead.clock import SystemClock
-    from keystead.node.settings import environment
-    from keystead.server.listening import inherited, listen
     from keystead.server.logs import say
     from keystead.server.metrics import Board, Row
     from keystead.server.notify import notify
-    from keystead.server.supervisor import LISTEN_FDS, Supervisor, take_over
+    from keystead.server.supervisor import Supervisor, take_over
     from keystead.server.tls import Certificates
 
     if settings.is_tls:
         Certificates(settings)  # what cannot be used is told here, and not by every worker
-    given = environment().get(LISTEN_FDS)
-    sockets = inherited(given) if given else listen(settings)
     url = url_of(settings, sockets[0])
     traced = is_traced(settings)
     say(logging.INFO, "start", version=__version__, workers=settings.workers, tls=settings.is_tls, tracing=traced)

@@ -43,7 +43,7 @@ def up(context: Context, /, port: int | None, **log: Any) -> None:
     KEYSTEAD_URL names it. Only this machine can reach it. Ctrl-C stops it, and everything stays: the next `keystead up`
     goes on.
     """
-    from keystead.cli.serve import begin_log, require_server, run_server
+    from keystead.cli.serve import begin_log, listeners, require_server, run_server, url_of
     from keystead.cli.server_settings import configuration_for
     from keystead.services import setup
 
@@ -52,20 +52,21 @@ def up(context: Context, /, port: int | None, **log: Any) -> None:
     # The first screen says to put the server's url into KEYSTEAD_URL, and the next start is often by the same shell.
     context.require_store_here(Path.cwd())
     location = setup.place(None, context.store)
+    flags = {"port": port, "address": _LOOPBACK, "insecure": False, **log}
+    # The first screen tells a person what the log of a service would.
+    settings = configuration_for(location, flags, log_format="text", log_level="warning").settings
+    # Before anything is made or kept: where the port is another server's, the access token that is kept for it is too.
+    sockets = listeners(settings)
     made = None
     if not setup.is_there(location):
         made = setup.make_store(location, kit_file=location.folder / _KIT, dev=True)
     context.store = str(location.database)
-    flags = {"port": port, "address": _LOOPBACK, "insecure": False, **log}
-    # The first screen tells a person what the log of a service would.
-    settings = configuration_for(location, flags, log_format="text", log_level="warning").settings
-    url = f"http://{_LOOPBACK}:{settings.port}"
     with context.owner(serving=True) as owner:
         imported = _import(owner, location.project / ".env")
-        kept_in = _administrator(owner, url)
+        kept_in = _administrator(owner, url_of(settings, sockets[0]))
     came = _Came(made, imported, kept_in)
     lines = begin_log(context, settings)
-    run_server(context, settings, lines, lambda where: _tell(context, location, came, where))
+    run_server(context, settings, lines, sockets, lambda where: _tell(context, location, came, where))
 
 
 def _import(owner: KMSService, file: Path) -> ImportReport | None:

@@ -13,14 +13,21 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from keystead.access.methods.strict_json import parse_object
 from keystead.api.endpoint import Endpoint
 from keystead.api.operations import PREFIX
 from keystead.api.problems import read_problem
 from keystead.crypto.material import random_bytes
-from keystead.errors import FileUnavailable, KeysteadError, ServerUnavailable, StoreBusy, UsageError
+from keystead.errors import (
+    AuthenticationFailed,
+    FileUnavailable,
+    KeysteadError,
+    ServerUnavailable,
+    StoreBusy,
+    UsageError,
+)
 
 MAX_ANSWER: Final = 64 * 1_048_576
 MAX_PROBLEM: Final = 1_048_576
@@ -28,6 +35,8 @@ _PART: Final = 262_144
 _LONGEST_PAUSE: Final = 5.0
 _PAUSES: Final = (0.05, 0.2, 0.8)
 _KEPT: Final = 16
+_NO_SERVER: Final = "not the url of a server"
+_SERVER_HINT: Final = "give https://host or https://host:port"
 _AGAIN: Final = frozenset((408, 429, 503))
 
 
@@ -59,15 +68,15 @@ class Transport:
     """
 
     def __init__(self, url: str, *, certificates: Certificates = Certificates(), timeout_s: float = 30.0) -> None:  # noqa: B008 - immutable
-        parts = urlsplit(url)
+        parts, port = _parts(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise UsageError("not the url of a server", hint="give https://host or https://host:port")
+            raise UsageError(_NO_SERVER, hint=_SERVER_HINT)
         if parts.path not in ("", "/") or parts.username or parts.password:
             raise UsageError("the url of a server has neither a path nor a user", hint="give https://host:port")
         if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
             raise UsageError("secrets would cross the network in the clear", hint="use https:// to another machine")
         self.url = f"{parts.scheme}://{parts.netloc}"
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = parts.hostname, port
         self._timeout_s = timeout_s
         self._tls = _context(certificates) if parts.scheme == "https" else None
         self._idle: deque[http.client.HTTPConnection] = deque(maxlen=_KEPT)
@@ -104,7 +113,7 @@ class Transport:
             data = json.dumps(body, separators=(",", ":")).encode("ascii")
             headers["content-type"] = "application/json"
         if token is not None:
-            headers["authorization"] = f"Bearer {token}"
+            headers["authorization"] = _bearer(token)
         if method != "GET":
             headers["idempotency-key"] = random_bytes(16).hex()
         for pause in _PAUSES:
@@ -137,7 +146,7 @@ class Transport:
         """
         headers = {"content-type": "application/json"}
         if token is not None:
-            headers["authorization"] = f"Bearer {token}"
+            headers["authorization"] = _bearer(token)
         data = json.dumps(body, separators=(",", ":")).encode("ascii")
         try:
             connection = self._new()
@@ -241,6 +250,25 @@ class Transport:
         """Close what is kept open."""
         while self._idle:
             self._idle.pop().close()
+
+
+def _parts(url: str) -> tuple[SplitResult, int | None]:
+    """A url and its port; what no resolver or connection would take is refused here, where it can be told."""
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        if not any(letter.isspace() for letter in url):
+            return parts, parts.port
+    except ValueError:
+        pass  # UnicodeError is one
+    raise UsageError(_NO_SERVER, hint=_SERVER_HINT)
+
+
+def _bearer(token: str) -> str:
+    """The header that shows an access token. What no token holds would break the header, and is not quoted."""
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise AuthenticationFailed(reason_class="form")
+    return f"Bearer {token}"
 
 
 def _context(certificates: Certificates) -> ssl.SSLContext:

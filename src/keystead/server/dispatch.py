@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from keystead.access.methods.strict_json import parse_object
-from keystead.api.endpoint import Body, Endpoint
+from keystead.api.endpoint import MOST_ITEMS, Body, Endpoint
 from keystead.api.operations import PREFIX
 from keystead.api.problems import problem
 from keystead.errors import AuthenticationFailed, KeysteadError, SessionEnded, UsageError
@@ -218,7 +218,14 @@ class Dispatch:
         self, endpoint: Endpoint, request: Request, found: dict[str, Any]
     ) -> dict[str, Any] | Refusal:
         wanted = request.headers.get(b"if-match")
-        if wanted is not None and any(member.attribute == "expected_version" for member in endpoint.parameters):
+        takes_it = any(member.attribute == "expected_version" for member in endpoint.parameters)
+        if endpoint.operation.changes:
+            # What somebody made depend on a version is not to happen whatever the version is.
+            if b"if-none-match" in request.headers:
+                raise UsageError("no request takes If-None-Match", hint='If-Match: "0" writes what is not there yet')
+            if wanted is not None and not takes_it:
+                raise UsageError("this request takes no If-Match", hint="leave it out: it acts on any version")
+        if wanted is not None and takes_it:
             tag = _TAG.fullmatch(wanted.strip())
             if tag is None:
                 return answers.BAD_PRECONDITION
@@ -287,9 +294,13 @@ class Dispatch:
     def _batch(self, caller: Caller, endpoint: Endpoint, name: str, arguments: dict[str, Any]) -> bytes:
         """The answers to the items of a batch: the short way where an item can go it, else the way of a single call."""
         operation, items = arguments["operation"], arguments["items"]
+        if not 1 <= len(items) <= MOST_ITEMS:
+            # The service says what it takes; nothing is done of a batch that is too large.
+            method_of(caller.connection, endpoint)(operation, name, items)
+        endpoint.require_batched(operation)
         attempt = HOT.get(f"keys.{operation}")
         found: list[bytes | None] = [None] * len(items)
-        if attempt is not None and items and endpoint.fits(items):
+        if attempt is not None:
             # The first call opens the period; then nearly all go the short way.
             found[0] = self._one(caller, endpoint, name, operation, items[0])
             for number, item in enumerate(items[1:], 1):
@@ -302,21 +313,18 @@ class Dispatch:
             self._one(caller, endpoint, name, operation, item) if made is None else made
             for made, item in zip(found, items, strict=True)
         ]
-        if not parts:
-            # Whoever asks for nothing is told so by the service.
-            method_of(caller.connection, endpoint)(operation, name, [])
         return b'{"items":[%b]}' % b",".join(parts)
 
     def _one(self, caller: Caller, endpoint: Endpoint, name: str, operation: str, item: Any) -> bytes:
-        arguments = endpoint.batch_arguments(operation, [item])
         special = BODIES.get(f"keys.{operation}")
-        if special is not None:
-            try:
-                made = special(caller, {"name": check_key_name(name), **arguments[0]})
+        try:
+            arguments = endpoint.item_arguments(operation, item)
+            if special is not None:
+                made = special(caller, {"name": check_key_name(name), **arguments})
                 return made.body if isinstance(made, Answer) else to_json(made)
-            except KeysteadError as error:
-                return to_json({"error": problem(error)})
-        answers_ = method_of(caller.connection, endpoint)(operation, name, arguments)
+        except KeysteadError as error:
+            return to_json({"error": problem(error)})
+        answers_ = method_of(caller.connection, endpoint)(operation, name, [arguments])
         return to_json(endpoint.batch_answers(operation, answers_)[0])
 
     def _remember(self, request: Request, known: Known) -> None:

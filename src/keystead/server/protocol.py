@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _OURS: Final = f"{PREFIX}/".encode("ascii")
 _KEPT: Final = frozenset(
-    (b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"if-match", b"idempotency-key",
-     b"x-request-id", b"host", b"expect", TRACEPARENT)
+    (b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"if-match", b"if-none-match",
+     b"idempotency-key", b"x-request-id", b"host", b"expect", TRACEPARENT)
 )  # fmt: skip
 _HEALTH: Final = b"/health/"
 _QUEUED: Final = 16
