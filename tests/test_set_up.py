@@ -110,6 +110,6 @@ def test_the_callers_settings_do_not_reach_a_run() -> None:
 def test_help_lists_every_word() -> None:
     shown = make()
     assert [line.split()[1] for line in shown.splitlines()] == [
-        "help", "run", "test", "check", "policy-campaign", "api-campaign", "server-campaign", "bench", "bench-server",
-        "lock", "clean",
+        "help", "run", "test", "check", "policy-campaign", "api-campaign", "server-campaign", "server-soak",
+        "bench", "bench-server", "api-reference", "lock", "clean",
     ]  # fmt: skip
