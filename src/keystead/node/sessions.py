@@ -11,7 +11,7 @@ from keystead.access.session import Authentication, Session
 from keystead.errors import AuditUnavailable, IntegrityError
 from keystead.storage.store_row import SqliteRevocations
 
-KEPT: Final = 1000
+KEPT: Final = 250
 """Sessions of a process above which ended ones are forgotten; the log has them all."""
 KEPT_ENDED: Final = 100
 

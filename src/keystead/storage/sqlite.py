@@ -38,10 +38,14 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA secure_delete=ON",
     "PRAGMA trusted_schema=OFF",
-    "PRAGMA cache_size=-2048",
     # A commit touches the same few pages again; fewer, larger checkpoints copy each of them once.
     "PRAGMA wal_autocheckpoint=4000",
 )
+
+
+# Of the writer, and of each reader: every thread of a server has one, and fills both in time.
+_CACHE_KIB: Final = (2048, 512)
+_STATEMENTS: Final = (256, 64)
 
 
 class _Rows(list[Any]):
@@ -290,11 +294,12 @@ class SqliteStore:
                 factory=kind,
                 isolation_level=None,
                 check_same_thread=False,
-                cached_statements=256,
+                cached_statements=_STATEMENTS[kind is _Reader],
             )
             self._refuse_another(connection)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
+            connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB[kind is _Reader]}")
             journal = connection.execute("PRAGMA journal_mode").fetchone()[0]
             synchronous = connection.execute("PRAGMA synchronous").fetchone()[0]
         except FileNotFoundError:
