@@ -29,7 +29,8 @@ MAX_SETS: Final = 256
 MAX_POLICIES: Final = 10_000
 _MANY: Final = 500
 _KEY: Final = "key/"
-_LISTING: Final = "key:list"
+LISTING: Final = "key:list"
+"""No grant lets anybody do it, and a listing asks for each key."""
 _ANY: Final = ""
 """Under which it is kept whether a session's principal has any grant; no key has this name."""
 _OWNERS: Final = {
@@ -111,8 +112,7 @@ class PolicyEngine:
     ) -> Verdict:
         from keystead.access.grants import UNDECIDED, Wanted, decided  # noqa: PLC0415 - who may do all pays no import
 
-        # No grant lets anybody list keys, and a listing asks for each of them.
-        if self._grants is None or call[0] == _LISTING or verdict.decision.reason_class not in UNDECIDED:
+        if self._grants is None or call[0] == LISTING or verdict.decision.reason_class not in UNDECIDED:
             return verdict
         # Whoever makes an access token for somebody else says with its policies what that one may do.
         if session.authentication.delegated:
