@@ -182,7 +182,12 @@ class PolicyEngine:
 
 def without_policy(session: Session, action: str, resource: str) -> Decision | None:
     """What is allowed whatever policies say: all to the owner and the node, and to others what needs no statement."""
-    return _OWNERS.get(session.principal.kind) or needs_no_statement(session, action, resource)
+    return of_owner(session.principal.kind) or needs_no_statement(session, action, resource)
+
+
+def of_owner(kind: str) -> Decision | None:
+    """What is allowed to every principal of a kind: all to the owner and the node, None to others."""
+    return _OWNERS.get(kind)
 
 
 def _same(former: tuple[Policy, ...], now: list[Policy]) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from keystead.access import explain, grants
 from keystead.access.asked import Asked
 from keystead.access.compile import CompiledSet, Policy
-from keystead.access.engine import LISTING, without_policy
+from keystead.access.engine import LISTING, of_owner, without_policy
 from keystead.access.patterns import segments_of
 from keystead.access.policy import Decision, needs_no_policy
 from keystead.access.session import Authentication
@@ -124,7 +124,7 @@ class PolicyTrials:
         self, session: Session, names: tuple[str, ...], action: str, resource: str, supposed: Supposed
     ) -> Explanation:
         compiled, asked = self._node.policies.compiled(names), self._asked(supposed)
-        decision = needs_no_policy(action)
+        decision = of_owner(supposed.principal.partition(":")[0]) or needs_no_policy(action)
         looked: tuple[ConsideredGrant, ...] = ()
         if decision is None:
             verdict = compiled.decide(action, resource, asked)

@@ -268,6 +268,8 @@ def test_what_is_explained_of_a_user_or_role_is_what_it_may_by_its_policies_and_
     assert kms.policies.explain("role:ci", "key:encrypt", "key/orders").allowed
     assert kms.policies.explain(BOB, "key:encrypt", "key/orders").allowed
     assert kms.policies.explain([ADA, "typed"], "key:encrypt", "key/orders").allowed
+    for action, resource, _ in calls:
+        assert kms.policies.explain("local:root", action, resource).reason_class == "owner"
     # No grant lets anybody list keys, and what is told of that is what is decided.
     for principal in ("role:ci", ci.kms.session_id):
         told = kms.policies.explain(principal, "key:list", "key/orders")
