@@ -239,6 +239,17 @@ def test_explain_and_who_can_name_the_grant_that_decided(
     assert told_of.conditions == ("context", "time")
 
 
+def test_who_can_names_whom_a_grant_lets_retire_it_and_look_at_it(kms: KMSService, grants: GrantOperations) -> None:
+    first = grants.create("orders", ADA, ["encrypt"], retiring=EVE, ttl="1h")
+    second = grants.create("orders", BOB, ["encrypt", "retire-grant"], ttl="1h")
+    retiring = kms.policies.who_can("key:retire-grant", "key/orders").grants
+    assert {(one.grant, one.grantee, one.conditions) for one in retiring} == {
+        (first.id, EVE, ("grant",)), (second.id, BOB, ("time", "grant")),
+    }  # fmt: skip
+    looking = kms.policies.who_can("key:list-grants", "key/orders").grants
+    assert {(one.grant, one.grantee) for one in looking} == {(first.id, ADA), (first.id, EVE), (second.id, BOB)}
+
+
 def test_what_is_explained_of_a_user_or_role_is_what_it_may_by_its_policies_and_grants(
     store: Connection, kms: KMSService, grants: GrantOperations
 ) -> None:
