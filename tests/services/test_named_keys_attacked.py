@@ -26,9 +26,11 @@ from keystead.errors import (
 )
 from keystead.keys.named.form import NewKey
 from keystead.keys.named.portable import _opened, _sealed
+from keystead.keys.named.ports import AliasRow
 from keystead.services.connection import Connection
 from keystead.services.kms import KMSService
 from keystead.services.named_keys import NamedKeyOperations
+from keystead.storage.named_keys import SqliteNamedKeys
 from keystead.testing import ManualClock
 
 PHRASE = "correct horse battery staple"
@@ -374,3 +376,18 @@ def test_an_old_alias_put_back_and_one_taken_out_are_named_by_verify(opened: Ope
         report = store.kms.audit.verify()
         assert not report.ok
         assert "alias/current" in str(report.problems)
+
+
+def test_an_alias_of_a_record_that_told_no_digest_is_known_to_verify(store: Connection, path: Path) -> None:
+    """As the first records of aliases were; what came after them is compared as ever."""
+    store.kms.keys.create("a")
+    node = store.kms.node
+    head = node.named.ring.find("a").head
+    mac = node.named.manager.binder().alias_mac("old", head.key_id)
+    with node.gate.change(node.system, "key:alias", "key/a", "key_alias_set") as change:
+        SqliteNamedKeys(change.transaction).put_alias(AliasRow("old", head.key_id, mac))
+        change.detail.update(alias="old", head=head.digest)
+    assert store.kms.audit.verify().ok
+    with sqlite3.connect(path) as raw:
+        raw.execute("DELETE FROM key_aliases")
+    assert "alias/old is gone" in str(store.kms.audit.verify().problems)

@@ -29,7 +29,8 @@ MAX_SETS: Final = 256
 MAX_POLICIES: Final = 10_000
 _MANY: Final = 500
 _KEY: Final = "key/"
-_LISTING: Final = "key:list"
+LISTING: Final = "key:list"
+"""No grant lets anybody do it, and a listing asks for each key."""
 _ANY: Final = ""
 """Under which it is kept whether a session's principal has any grant; no key has this name."""
 _OWNERS: Final = {
@@ -111,8 +112,7 @@ class PolicyEngine:
     ) -> Verdict:
         from keystead.access.grants import UNDECIDED, Wanted, decided  # noqa: PLC0415 - who may do all pays no import
 
-        # No grant lets anybody list keys, and a listing asks for each of them.
-        if self._grants is None or call[0] == _LISTING or verdict.decision.reason_class not in UNDECIDED:
+        if self._grants is None or call[0] == LISTING or verdict.decision.reason_class not in UNDECIDED:
             return verdict
         # Whoever makes an access token for somebody else says with its policies what that one may do.
         if session.authentication.delegated:
@@ -182,7 +182,12 @@ class PolicyEngine:
 
 def without_policy(session: Session, action: str, resource: str) -> Decision | None:
     """What is allowed whatever policies say: all to the owner and the node, and to others what needs no statement."""
-    return _OWNERS.get(session.principal.kind) or needs_no_statement(session, action, resource)
+    return of_owner(session.principal.kind) or needs_no_statement(session, action, resource)
+
+
+def of_owner(kind: str) -> Decision | None:
+    """What is allowed to every principal of a kind: all to the owner and the node, None to others."""
+    return _OWNERS.get(kind)
 
 
 def _same(former: tuple[Policy, ...], now: list[Policy]) -> bool:

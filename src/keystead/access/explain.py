@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from keystead.access.asked import Asked
 from keystead.access.compile import CompiledSet, Policy
-from keystead.access.grants import Grant, Wanted, conditions, verb_of, why
+from keystead.access.grants import Grant, Wanted, allowing, why
 from keystead.access.patterns import matches, segments_of
 from keystead.access.policy import Decision, needs_no_policy
 from keystead.access.statements import Statement, action_groups
@@ -67,7 +67,10 @@ class Speaking:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A grant that allows an action on a key, to whom, and what else it looks at: `context`, `time`, `grant`."""
+    """A grant that allows an action on a key, whom, and what else it looks at: `context`, `time`, `grant`.
+
+    Whom is its grantee, or, to retire it or look at it, its retiring principal too.
+    """
 
     grant: str
     grantee: str
@@ -198,7 +201,6 @@ def considered(grants: Iterable[Grant], wanted: Wanted) -> tuple[ConsideredGrant
 
 
 def granting(grants: Iterable[Grant], action: str, now_ms: int) -> tuple[Granted, ...]:
-    """Those of a key's grants that allow an action, in the order of their ids."""
-    verb = verb_of(action)
-    able = (grant for grant in grants if verb in grant.operations and not grant.ended(now_ms))
-    return tuple(Granted(one.id, one.grantee, conditions(one, action)) for one in sorted(able, key=lambda one: one.id))
+    """Those of a key's grants that allow an action, and whom, in the order of their ids."""
+    ordered = sorted(grants, key=lambda one: one.id)
+    return tuple(Granted(one.id, *to_whom) for one in ordered for to_whom in allowing(one, action, now_ms))

@@ -7,7 +7,7 @@ policy that cannot be believed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -260,14 +260,21 @@ def why(grant: Grant, wanted: Wanted) -> tuple[bool, str]:
     return False, "its constraints are not met"
 
 
-def conditions(grant: Grant, action: str) -> tuple[str, ...]:
-    """What else must hold: of the encryption `context`, the `time`, or the `grant` that is made or retired."""
+def allowing(grant: Grant, action: str, now_ms: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Whom a grant allows an action, each with what else must hold.
+
+    That is of the encryption `context`, the `time`, or the `grant` that is made, retired or looked at.
+    """
     verb = verb_of(action)
-    names = (
-        ("context", grant.constrains(verb)),
-        ("time", grant.expires_ms is not None),
-        ("grant", verb in (CREATE, RETIRE)),
-    )
+    about = ("grant", verb in (CREATE, *_OWN))
+    if verb == LIST or (verb in grant.operations and not grant.ended(now_ms)):
+        ends = verb != LIST and grant.expires_ms is not None
+        yield grant.grantee, _held((("context", grant.constrains(verb)), ("time", ends), about))
+    if verb in _OWN and grant.retiring is not None:
+        yield grant.retiring, _held((about,))
+
+
+def _held(names: Iterable[tuple[str, bool]]) -> tuple[str, ...]:
     return tuple(name for name, looked_at in names if looked_at)
 
 

@@ -33,7 +33,7 @@ class StoreCheck:
     def __init__(self, number: int, excused: Sequence[range]) -> None:
         self._number = number
         self._excused = excused
-        self._heads: dict[str, tuple[int, str]] = {}
+        self._heads: dict[str, tuple[int, str | None]] = {}
         self._ended: set[tuple[str, int]] = set()
         self._through: dict[str, int] = {}
         self._restored = 0
@@ -60,13 +60,9 @@ class StoreCheck:
             self._restored = max(number, self._restored)
         elif isinstance(head, str) and number > self._heads.get(record.target, (0, ""))[0]:
             self._heads[record.target] = (number, head)
-        alias, digest = record.detail.get("alias"), record.detail.get("alias_digest")
-        if (
-            isinstance(alias, str)
-            and isinstance(digest, str)
-            and number > self._heads.get(f"alias/{alias}", (0, ""))[0]
-        ):
-            self._heads[f"alias/{alias}"] = (number, digest)
+        alias = record.detail.get("alias")
+        if isinstance(alias, str) and number > self._heads.get(f"alias/{alias}", (0, ""))[0]:
+            self._heads[f"alias/{alias}"] = (number, _alias_digest(record))
         if record.event in _ENDINGS and isinstance(version, int) and isinstance(through, int):
             self._ended.add((record.target, version))
             self._through[record.target] = max(through, self._through.get(record.target, 0))
@@ -76,12 +72,12 @@ class StoreCheck:
         for target, (number, digest) in self._heads.items():
             if number < self._restored:
                 continue  # the backup's rows stand in its place
-            if not digest:
+            if digest == "":
                 if target in heads:
                     yield Problem("", f"{target} is in the store again, and change {number} deleted it")
             elif target not in heads:
                 yield Problem("", f"{target} is gone from the store, and change {number} is the last that is recorded")
-            elif heads[target] != digest:
+            elif digest is not None and heads[target] != digest:
                 yield Problem("", f"{target} is not as change {number} left it, the last that is recorded")
         # The secrets of a restored backup are recorded in the log of the store that they come from.
         for target in () if self._restored else sorted(heads.keys() - self._heads.keys()):
@@ -91,3 +87,9 @@ class StoreCheck:
             if content.is_alive(target, version):
                 what = f"version {version} of {target}" if version else target
                 yield Problem("", f"{what} was destroyed or removed, and is in the store again")
+
+
+def _alias_digest(record: Record) -> str | None:
+    """The digest of an alias's row, "" where it was removed; None where it is not told, as the first records did."""
+    digest = record.detail.get("alias_digest")
+    return digest if isinstance(digest, str) else "" if record.event == Event.KEY_ALIAS_REMOVED else None

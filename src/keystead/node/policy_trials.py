@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from keystead.access import explain, grants
 from keystead.access.asked import Asked
 from keystead.access.compile import CompiledSet, Policy
-from keystead.access.engine import without_policy
+from keystead.access.engine import LISTING, of_owner, without_policy
 from keystead.access.patterns import segments_of
 from keystead.access.policy import Decision, needs_no_policy
 from keystead.access.session import Authentication
@@ -88,6 +88,8 @@ class PolicyTrials:
     ) -> Explanation:
         """Why a session of this process, or one that had these policies, may do something or not.
 
+        Without policies, a user or role that is there has its own.
+
         Raises:
             SessionNotFound, PolicyNotFound, UsageError.
         """
@@ -100,13 +102,45 @@ class PolicyTrials:
             for name in who:
                 if name not in rows or not self._may_try(session, name):
                     raise missing("policy", name)
-            policies, asked = self._node.policies.compiled(who), self._asked(supposed)
-            if needs_no_policy(action):
-                return explain.explain(policies, action, resource, asked)
-            verdict = policies.decide(action, resource, asked)
+            if not who:
+                who, method = self._policies_of(session, supposed.principal)
+                # Of the owner's method, which is what is supposed unless told, is no other principal.
+                if method and supposed.authentication.method == "local":
+                    supposed = supposed._replace(authentication=supposed.authentication._replace(method=method))
+            return self._explain_policies(session, who, action, resource, supposed)
+
+    def _policies_of(self, session: Session, principal: str) -> tuple[tuple[str, ...], str]:
+        """The policies of a user or role that is there and that who asks may list, and how it logs in; "" of others."""
+        kind, _, name = principal.partition(":")
+        directory = self._node.identities.directory
+        rows, binder = directory.read_rows(), directory.binder()
+        found = rows.user(name) if kind == "user" else rows.role(name) if kind == "role" else None
+        known = found is not None and binder.is_authentic(found)
+        if found is None or not known or not self._node.gate.may(session, f"{kind}:list", f"{kind}/{name}"):
+            return (), ""
+        return rules_of(found.rules).policies, "password" if kind == "user" else "role"
+
+    def _explain_policies(
+        self, session: Session, names: tuple[str, ...], action: str, resource: str, supposed: Supposed
+    ) -> Explanation:
+        compiled, asked = self._node.policies.compiled(names), self._asked(supposed)
+        decision = of_owner(supposed.principal.partition(":")[0]) or needs_no_policy(action)
+        looked: tuple[ConsideredGrant, ...] = ()
+        if decision is None:
+            verdict = compiled.decide(action, resource, asked)
             verdict, looked = self._by_grants(session, verdict, action, resource, supposed)
-            told = explain.explained(verdict.decision, policies.policies, action, resource, asked)
-            return replace(told, grants=looked)
+            decision = verdict.decision
+        decision, shown = self._shown(session, decision, compiled.policies)
+        return replace(explain.explained(decision, shown, action, resource, asked), grants=looked)
+
+    def _shown(
+        self, session: Session, decision: Decision, policies: tuple[Policy, ...]
+    ) -> tuple[Decision, tuple[Policy, ...]]:
+        """The policies that who asks may try; where there are others, the decision does not tell of them."""
+        shown = tuple(policy for policy in policies if self._may_try(session, policy.name))
+        if len(shown) < len(policies):
+            decision = decision._replace(reason="policies that you may not try have a part in it")
+        return decision, shown
 
     def _explain_session(
         self, session: Session, id_: str, action: str, resource: str, supposed: Supposed
@@ -132,9 +166,7 @@ class PolicyTrials:
                 decision = verdict.decision
         if found.ended or (found.expires_ms is not None and asked.now_ms >= found.expires_ms):
             decision = Decision(False, "the session has ended", "session-ended", visible=False)
-        shown = tuple(policy for policy in policies if self._may_try(session, policy.name))
-        if len(shown) < len(policies):
-            decision = decision._replace(reason="policies that you may not try have a part in it")
+        decision, shown = self._shown(session, decision, policies)
         return replace(explain.explained(decision, shown, action, resource, asked), grants=looked)
 
     def _by_grants(
@@ -142,7 +174,7 @@ class PolicyTrials:
     ) -> tuple[Verdict, tuple[ConsideredGrant, ...]]:
         """What grants make of a verdict that decided nothing, and which were looked at."""
         undecided = verdict.decision.reason_class in grants.UNDECIDED
-        if not (undecided and supposed.principal and resource.startswith("key/")):
+        if not (undecided and supposed.principal and resource.startswith("key/")) or action == LISTING:
             return verdict, ()
         wanted = grants.Wanted(supposed.principal, action, _facts(supposed), self._asked(supposed).now_ms)
         found = AuthenticGrants(self._node).of(resource.removeprefix("key/"), supposed.principal)

@@ -114,9 +114,9 @@ class PolicyOperations:
         """Why somebody may do something or not: a session of this process by its id, or who has these policies.
 
         For a session, method, source and second factor are its own. Without `tags`, those of a secret or key count that
-        is there and that this session may list. A principal, such as `user:ada`, alone or among the names of policies,
-        stands for whoever has its grants. Policies that this session may not test are not shown, nor grants that it
-        may not list.
+        is there and that this session may list. A principal, such as `user:ada`, stands for whoever has its grants; one
+        alone also for its policies, where it is a user or role that is there and that this session may list. Policies
+        that this session may not test are not shown, nor grants that it may not list.
 
         Raises:
             SessionNotFound, PolicyNotFound, UsageError.

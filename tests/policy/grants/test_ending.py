@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -235,6 +237,70 @@ def test_explain_and_who_can_name_the_grant_that_decided(
     assert ada.session_id in able.sessions
     (told_of,) = kms.policies.who_can("key:encrypt", "key/orders").grants
     assert told_of.conditions == ("context", "time")
+
+
+def test_who_can_names_whom_a_grant_lets_retire_it_and_look_at_it(kms: KMSService, grants: GrantOperations) -> None:
+    first = grants.create("orders", ADA, ["encrypt"], retiring=EVE, ttl="1h")
+    second = grants.create("orders", BOB, ["encrypt", "retire-grant"], ttl="1h")
+    retiring = kms.policies.who_can("key:retire-grant", "key/orders").grants
+    assert {(one.grant, one.grantee, one.conditions) for one in retiring} == {
+        (first.id, EVE, ("grant",)), (second.id, BOB, ("time", "grant")),
+    }  # fmt: skip
+    looking = kms.policies.who_can("key:list-grants", "key/orders").grants
+    assert {(one.grant, one.grantee) for one in looking} == {(first.id, ADA), (first.id, EVE), (second.id, BOB)}
+
+
+def test_what_is_explained_of_a_user_or_role_is_what_it_may_by_its_policies_and_grants(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    kms.policies.write("no", document(deny("key/orders")))
+    kms.policies.write("typed", document(allow("key/signer", actions=("key:sign",), method=["password"])))
+    kms.identities.create_user("ada", PASSPHRASE, policies=["no", "typed"])
+    role = kms.identities.create_role("ci", policies=["typed"])
+    secret = kms.identities.create_secret_id("ci").reveal()
+    for principal in (ADA, "role:ci", BOB):
+        grants.create("orders", principal, ["encrypt"])
+    ada = store.as_token(store.login("password", name="ada", password=PASSPHRASE))
+    ci = store.as_token(store.login("role", role_id=role.role_id, secret_id=secret))
+    calls: list[tuple[str, str, Callable[[KMSService], object]]] = [
+        ("key:encrypt", "key/orders", lambda who: who.keys.encrypt("orders", b"x")),
+        ("key:sign", "key/signer", lambda who: who.keys.sign("signer", b"x")),
+        ("key:encrypt", "key/cards", lambda who: who.keys.encrypt("cards", b"x")),
+    ]
+    for principal, who in ((ADA, ada.kms), ("role:ci", ci.kms)):
+        for action, resource, call in calls:
+            told = kms.policies.explain(principal, action, resource)
+            by_session = kms.policies.explain(who.session_id, action, resource)
+            assert told == by_session
+            with nullcontext() if told.allowed else pytest.raises(REFUSED):
+                call(who)
+    assert not kms.policies.explain(ADA, "key:encrypt", "key/orders").allowed
+    assert kms.policies.explain(ADA, "key:sign", "key/signer").allowed
+    assert kms.policies.explain("role:ci", "key:encrypt", "key/orders").allowed
+    assert kms.policies.explain(BOB, "key:encrypt", "key/orders").allowed
+    assert kms.policies.explain([ADA, "typed"], "key:encrypt", "key/orders").allowed
+    for action, resource, _ in calls:
+        assert kms.policies.explain("local:root", action, resource).reason_class == "owner"
+    # No grant lets anybody list keys, and what is told of that is what is decided.
+    for principal in ("role:ci", ci.kms.session_id):
+        told = kms.policies.explain(principal, "key:list", "key/orders")
+        assert (told.allowed, told.visible, told.grants) == (False, False, ())
+
+
+def test_who_may_not_list_a_user_is_not_told_of_its_policies(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    kms.policies.write("yes", document(allow("key/orders")))
+    kms.policies.write("try", document(allow("policy/*", actions=("policy:test",))))
+    kms.policies.write("look", document(allow("user/*", actions=("user:list",))))
+    kms.policies.write("hidden", document(deny("policy/yes", actions=("policy:test",))))
+    kms.identities.create_user("ada", PASSPHRASE, policies=["yes"])
+    told = [
+        acting(store, EVE, *policies).policies.explain(ADA, "key:encrypt", "key/orders")
+        for policies in (("try",), ("try", "look"), ("try", "look", "hidden"))
+    ]
+    assert [(one.allowed, len(one.statements)) for one in told] == [(False, 0), (True, 1), (True, 0)]
+    assert "yes" not in told[2].reason
 
 
 def test_each_change_and_look_leaves_a_record_and_a_refusal_its_reason(

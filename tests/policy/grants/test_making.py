@@ -58,6 +58,14 @@ def test_what_is_no_grant_is_refused_and_nothing_is_made(
     assert grants.list("orders").items == grants.list("signer").items == []
 
 
+@pytest.mark.parametrize(("operations", "said"), [([], "at least one"), (["encrypt,decrypt"], "not an operation")])
+def test_an_operation_that_is_none_is_told_from_a_list_of_none(
+    kms: KMSService, grants: GrantOperations, operations: list[str], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        grants.create("orders", ADA, operations)
+
+
 def test_a_constraint_holds_eight_pairs_and_a_key_a_bounded_number_of_grants(
     kms: KMSService, grants: GrantOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
