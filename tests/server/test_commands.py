@@ -123,6 +123,8 @@ def test_what_is_about_a_store_here_leaves_the_url_of_its_server_aside(preloaded
     assert done.code in (0, 1)
     assert "note: KEYSTEAD_URL names a server; this is about the store in" in done.err
     assert "max_body_bytes" in commands.good("config", "explain", env=url).text
+    (commands.folder / "keystead.toml").write_text("[sever]\nport = 7000\n")
+    assert commands("config", "explain").code == 1
 
 
 def test_up_starts_again_in_the_shell_that_its_first_screen_told_to_name_it(tmp_path: Path) -> None:

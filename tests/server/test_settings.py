@@ -9,6 +9,8 @@ import pytest
 from tests.docs.pages import rows, section
 
 from keystead.errors import ConfigurationError
+from keystead.node.location import locate
+from keystead.node.settings import load_settings
 from keystead.server.settings import ServerSettings, load_configuration
 
 
@@ -65,6 +67,23 @@ def test_a_file_that_is_no_toml_or_has_no_table_is_told(tmp_path: Path) -> None:
     for text in ("[server\n", "server = 1\n"):
         with pytest.raises(ConfigurationError):
             load_configuration(file(tmp_path, text), {}, {})
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    unreadable = tmp_path / "keystead.toml"
+    unreadable.symlink_to("/proc/self/mem")  # a regular file, whose first byte gives an OSError to anybody
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_configuration(unreadable, {}, {})
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_settings(locate(tmp_path, {}, tmp_path))
+
+
+def test_what_is_wrong_says_what_is_right(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"drain .*such as 30s.*prt .*known are address"):
+        load_configuration(None, {}, {"drain": 5, "prt": 1})
+    file(tmp_path, "port = 7000")
+    with pytest.raises(ConfigurationError, match=r"the table \[server\]"):
+        load_settings(locate(tmp_path, {}, tmp_path))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])

@@ -82,10 +82,12 @@ def explain(context: Context) -> None:
 
     from keystead.cli.server_settings import configuration_for
     from keystead.node.location import locate
-    from keystead.node.settings import environment
+    from keystead.node.settings import environment, load_settings
 
     context.require_store_here()
-    found = configuration_for(locate(context.store, environment(), Path.cwd()), {}).explained
+    location = locate(context.store, environment(), Path.cwd())
+    load_settings(location)  # a table [sever] is a mistake, and not one that nothing is said of
+    found = configuration_for(location, {}).explained
     if context.json:
         output.document("config/1", settings=[each._asdict() for each in found])
     else:

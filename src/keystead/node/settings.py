@@ -91,14 +91,25 @@ def settings_file(location: Location) -> Path | None:
     return next((p for p in (location.project / FILE, location.folder / FILE) if p.is_file()), None)
 
 
-def _from_file(path: Path) -> Settings:
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a `keystead.toml` holds.
+
+    Raises:
+        ConfigurationError: it cannot be read, or is no TOML.
+    """
     import tomllib  # noqa: PLC0415 - most stores have no such file
 
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path.absolute()} is not TOML: {error}", hint="mend the line it names") from None
-    mine = {name: value for name, value in table.items() if name not in TABLES}
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ConfigurationError(f"{path.absolute()} cannot be read: {why}", hint="let this user read it") from None
+
+
+def _from_file(path: Path) -> Settings:
+    mine = {name: value for name, value in read_settings(path).items() if name not in TABLES}
     return Settings(**_changes(mine, f"{path.absolute()} cannot be used"))
 
 
@@ -109,7 +120,8 @@ def _changes(table: Mapping[str, Any], refusal: str) -> dict[str, Any]:
     for name, value in table.items():
         field = f"{name}_ms" if f"{name}_ms" in known else name
         if field not in known or name.endswith("_ms"):
-            problems[name] = f"is not a setting; known are {', '.join(sorted(n.removesuffix('_ms') for n in known))}"
+            names = ", ".join(sorted(each.removesuffix("_ms") for each in known))
+            problems[name] = f"is not a setting; known are {names}, and those of the server in the table [server]"
             continue
         try:
             changes[field] = _converted(field, name, value)

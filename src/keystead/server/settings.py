@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from keystead.clock import format_duration, parse_duration
 from keystead.errors import ConfigurationError, UsageError
+from keystead.node.settings import read_settings
 from keystead.server.logs import FORMATS, LEVELS
 from keystead.server.tracing import CHOICES
 
@@ -137,10 +137,7 @@ def _layers(
 ) -> list[tuple[str, Mapping[str, Any]]]:
     table: Mapping[str, Any] = {}
     if file is not None and file.is_file():
-        try:
-            table = tomllib.loads(file.read_text("utf-8")).get(TABLE, {})
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{file.absolute()} is not TOML: {error}", hint="mend the line it names") from None
+        table = read_settings(file).get(TABLE, {})
         if not isinstance(table, dict):
             raise ConfigurationError(f"{TABLE} in {file.absolute()} is no table", hint=f"write [{TABLE}]")
     named = {key: text for key, text in variables.items() if key.startswith(PREFIX)}
@@ -153,9 +150,10 @@ def _layers(
 def _converted(name: str, value: Any) -> tuple[str, Any]:
     known = {field.name: field for field in fields(ServerSettings)}
     if f"{name}_ms" in known:
-        return f"{name}_ms", parse_duration(value, what=name)
+        return f"{name}_ms", _length(name, value)
     if name not in known or name.endswith("_ms"):
-        raise UsageError("is not a setting of the server")
+        names = ", ".join(sorted(each.removesuffix("_ms") for each in known))
+        raise UsageError(f"is not a setting of the server; known are {names}")
     kind = type(getattr(_DEFAULTS, name))
     if kind is tuple:
         texts = value.split(",") if isinstance(value, str) else value
@@ -171,6 +169,13 @@ def _converted(name: str, value: Any) -> tuple[str, Any]:
     if name in _CHOICES and value not in _CHOICES[name]:
         raise UsageError(f"must be {' or '.join(_CHOICES[name])}")
     return name, value
+
+
+def _length(name: str, value: Any) -> int:
+    try:
+        return parse_duration(value, what=name)
+    except UsageError:
+        raise UsageError("must be a length of time such as 30s or 5m, and at most 100 years") from None
 
 
 def _truth(value: Any) -> bool:
