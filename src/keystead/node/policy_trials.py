@@ -107,7 +107,17 @@ class PolicyTrials:
                 # Of the owner's method, which is what is supposed unless told, is no other principal.
                 if method and supposed.authentication.method == "local":
                     supposed = supposed._replace(authentication=supposed.authentication._replace(method=method))
+            if not self._may_know_of(session, supposed.principal, resource):
+                supposed = supposed._replace(principal="")
             return self._explain_policies(session, who, action, resource, supposed)
+
+    def _may_know_of(self, session: Session, principal: str, resource: str) -> bool:
+        """Whether who asks may learn what grants make of a principal: itself, one that it may list, or of that key."""
+        kind, _, name = principal.partition(":")
+        if principal == str(session.principal) or of_owner(kind) is not None:
+            return True
+        listed = kind in ("user", "role") and self._node.gate.may(session, f"{kind}:list", f"{kind}/{name}")
+        return listed or (resource.startswith("key/") and self._may_list_grants(session, resource))
 
     def _policies_of(self, session: Session, principal: str) -> tuple[tuple[str, ...], str]:
         """The policies of a user or role that is there and that who asks may list, and how it logs in; "" of others."""

@@ -116,7 +116,8 @@ class PolicyOperations:
         For a session, method, source and second factor are its own. Without `tags`, those of a secret or key count that
         is there and that this session may list. A principal, such as `user:ada`, stands for whoever has its grants; one
         alone also for its policies, where it is a user or role that is there and that this session may list. Policies
-        that this session may not test are not shown, nor grants that it may not list.
+        that this session may not test are not shown, nor grants that it may not list; those to somebody that it may not
+        list either do not count.
 
         Raises:
             SessionNotFound, PolicyNotFound, UsageError.

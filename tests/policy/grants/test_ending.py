@@ -303,6 +303,27 @@ def test_who_may_not_list_a_user_is_not_told_of_its_policies(
     assert "yes" not in told[2].reason
 
 
+def test_who_may_list_neither_a_principal_nor_the_grants_of_a_key_learns_of_none(
+    store: Connection, kms: KMSService, grants: GrantOperations
+) -> None:
+    kms.policies.write("try", document(allow("policy/*", actions=("policy:test",))))
+    kms.policies.write("users", document(allow("user/*", actions=("user:list",))))
+    kms.policies.write("keys", document(allow("key/**", actions=("key:list-grants",))))
+    for principal in (ADA, BOB, "jwt:ci/build"):
+        grants.create("orders", principal, ["encrypt"])
+
+    def told(principal: str, *policies: str, key: str = "orders") -> tuple[bool, bool, str]:
+        found = acting(store, BOB, "try", *policies).policies.explain(principal, "key:encrypt", f"key/{key}")
+        return found.allowed, found.visible, found.reason
+
+    for principal in (ADA, "jwt:ci/build"):
+        assert told(principal) == told(principal, key="nothing")
+        assert told(principal, "keys")[0]
+    assert told(ADA, "users") == (True, True, "grants that you may not list have a part in it")
+    assert not told("jwt:ci/build", "users")[0]
+    assert told(BOB)[0]
+
+
 def test_each_change_and_look_leaves_a_record_and_a_refusal_its_reason(
     store: Connection, kms: KMSService, grants: GrantOperations
 ) -> None:
