@@ -321,7 +321,9 @@ def _operations(given: Iterable[str]) -> str:
     found = [] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
     known = {*map(str, Operation), *MANAGING} - {Operation.EXPORT.value}
     if not found or not all(isinstance(one, str) and one in known for one in found):
-        what = "one of these is not an operation that can be granted" if found else "operations are a list of at least one"
+        what = (
+            "one of these is not an operation that can be granted" if found else "operations are a list of at least one"
+        )
         raise UsageError(what, hint=f"there are {', '.join(sorted(known))}")
     return json.dumps(sorted(set(map(str, found))), separators=(",", ":"))
 
