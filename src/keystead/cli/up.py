@@ -117,10 +117,10 @@ def _tell(context: Context, location: Location, came: _Came, url: str) -> None:
     _line(context, "api", f"{url}/api/v1")
     _line(context, "", "this machine only; Ctrl-C stops it, the data stays")
     _line(context, "try", f"export KEYSTEAD_URL={url}")
-    _line(context, "", "keystead set db/password            asks for the value")
-    _line(context, "", "keystead get db/password            the value only, to a pipe")
-    _line(context, "", "keystead run -- python app.py       secrets in its environment")
-    _line(context, "", "keystead doctor                     what to mend before others use it")
+    _line(context, "", "keystead set db/password       asks for the value")
+    _line(context, "", "keystead get db/password       the value only, to a pipe")
+    _line(context, "", "keystead run -- python app.py  secrets in its environment")
+    _line(context, "", "keystead doctor                what to mend before others use it")
 
 
 def _line(context: Context, name: str, text: str) -> None:
