@@ -132,6 +132,8 @@ def test_arguments_of_a_wrong_type_are_told_as_such(both: Connection) -> None:
     for call in calls:
         with pytest.raises(UsageError):
             call()
+    with pytest.raises(UsageError, match="data must be bytes"):
+        calls[0]()
     assert "both/wrong" not in {info.name for info in both.kms.list_secrets("both/").items}
 
 

@@ -152,6 +152,8 @@ def test_up_starts_again_in_the_shell_that_its_first_screen_told_to_name_it(tmp_
         assert up.wait(60) == 0
         up.stderr.close()
         assert ("(new)" in said) is not again
+        without_paths = said[said.index("  api ") :].splitlines()
+        assert max(map(len, without_paths)) <= 80
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == [".keystead"]
 
 
@@ -176,3 +178,18 @@ def test_up_on_a_port_that_is_taken_makes_nothing_and_leaves_the_token_of_the_ot
     assert (done.returncode, f"cannot listen on 127.0.0.1:{port}" in done.stderr) == (8, True)
     assert kept.read_text() == "ks_the_other_servers\n"
     assert list(folder.iterdir()) == []
+
+
+def test_up_makes_nothing_where_the_env_file_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"A=\xff\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "keystead", "up", "--port", "0"],
+        cwd=tmp_path,
+        env=environment(HOME=str(tmp_path), XDG_STATE_HOME=str(tmp_path / "state")),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, "not UTF-8" in done.stderr) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]

@@ -54,6 +54,18 @@ def test_a_key_belongs_to_its_request_and_to_its_principal(server: Server) -> No
     assert theirs.status == 200
 
 
+def test_a_key_belongs_to_the_condition_of_its_request(server: Server) -> None:
+    asked = [
+        server.request("PUT", "/api/v1/secrets/once-if", {"value": "1"}, headers={**keyed("if"), "If-Match": version})
+        for version in ('"0"', '"0"', '"7"')
+    ]
+    assert [(reply.status, "idempotent-replayed" in reply.headers) for reply in asked[:2]] == [
+        (200, False),
+        (200, True),
+    ]
+    assert "another request" in asked[2].json["detail"]
+
+
 def test_a_request_that_failed_is_tried_again_under_its_key(server: Server) -> None:
     missing = server.request("POST", "/api/v1/secrets/later:rotate", {"value": "1"}, headers=keyed("later"))
     assert missing.status == 404

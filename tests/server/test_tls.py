@@ -5,15 +5,18 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from tests.methods.authorities import SERVER, SPIFFE, Issued, dns, issue, root
 from tests.server.conftest import Server
 
@@ -124,6 +127,47 @@ def test_t73_what_is_offered_is_forward_secret_and_authenticated(server: Server)
         context.set_ciphers(f"{weak}:@SECLEVEL=0")
         with socket.create_connection(server.address, timeout=10) as sock, pytest.raises((ssl.SSLError, OSError)):
             context.wrap_socket(sock)
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_passphrase(
+    own_server: Any, authority: Issued, tmp_path: Path
+) -> None:
+    certificate, key = put(tmp_path, "server", server_certificate(authority))
+    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
+    how = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"pass")
+    key.write_bytes(loaded.private_bytes(*how))
+    plain = own_server()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "keystead", "serve", "--store", str(plain.folder), "--port", "0",
+         "--tls-certificate", str(certificate), "--tls-key", str(key)],
+        env={"PATH": os.environ["PATH"], "KMS_MASTER_KEY": plain.master_key},
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.wait(30) == 1
+        assert process.stderr is not None
+        assert b"a key that is encrypted" in process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+    with pytest.raises(FileUnavailable, match="encrypted"):
+        Transport("https://localhost", certificates=Certificates(certificate=certificate, key=key))
+
+
+def test_authorities_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    missing, junk = tmp_path / "missing.pem", tmp_path / "junk.pem"
+    junk.write_text("no certificate")
+    for file in (missing, junk):
+        with pytest.raises(FileUnavailable, match=file.name):
+            Transport("https://localhost", certificates=Certificates(authorities=file))
+
+
+def test_whoever_asks_for_a_reload_hears_how_it_went(server: Server, tmp_path: Path) -> None:
+    assert server.process is not None
+    for _ in range(2):
+        server.said = b""
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for(re.compile(rb'"event":"certificate_reloaded"'))
 
 
 def test_t73_a_new_certificate_is_served_while_the_server_runs_and_a_broken_one_is_not(

@@ -12,7 +12,7 @@ from keystead.api.bounds import ADDED, bounded
 from keystead.api.operations import PREFIX, Operation
 from keystead.api.problems import problem, read_problem
 from keystead.api.reading import parameters_of, result_of
-from keystead.api.shapes import ABSENT, ByName, Maybe, Schema, Shape
+from keystead.api.shapes import ABSENT, Base64, ByName, Maybe, Schema, Shape
 from keystead.api.structures import Member, Structure
 from keystead.errors import UsageError
 from keystead.keys.named.results import BatchItem
@@ -33,7 +33,8 @@ def travelling(attribute: str, shape: Shape) -> Iterator[None]:
         return
     except (TypeError, AttributeError, ValueError):
         pass  # outside the handler, whose error may hold what was given
-    raise UsageError(f"{attribute} must be {shape.what}")
+    inner = shape.inner if isinstance(shape, Maybe) else shape
+    raise UsageError(f"{attribute} must be {'bytes' if isinstance(inner, Base64) else shape.what}")
 
 
 class Endpoint:

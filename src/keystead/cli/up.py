@@ -45,7 +45,7 @@ def up(context: Context, /, port: int | None, **log: Any) -> None:
     """
     from keystead.cli.serve import begin_log, listeners, require_server, run_server, url_of
     from keystead.cli.server_settings import configuration_for
-    from keystead.services import setup
+    from keystead.services import env_file, setup
 
     require_server()
     context.log()
@@ -57,25 +57,24 @@ def up(context: Context, /, port: int | None, **log: Any) -> None:
     settings = configuration_for(location, flags, log_format="text", log_level="warning").settings
     # Before anything is made or kept: where the port is another server's, the access token that is kept for it is too.
     sockets = listeners(settings)
+    found = _found(location.project / ".env")
     made = None
     if not setup.is_there(location):
         made = setup.make_store(location, kit_file=location.folder / _KIT, dev=True)
     context.store = str(location.database)
     with context.owner(serving=True) as owner:
-        imported = _import(owner, location.project / ".env")
+        imported = None if found is None else env_file.import_values(owner, *found, "store")
         kept_in = _administrator(owner, url_of(settings, sockets[0]))
     came = _Came(made, imported, kept_in)
     lines = begin_log(context, settings)
     run_server(context, settings, lines, sockets, lambda where: _tell(context, location, came, where))
 
 
-def _import(owner: KMSService, file: Path) -> ImportReport | None:
+def _found(file: Path) -> tuple[dict[str, str], dict[str, str]] | None:
+    """What a `.env` file holds, and what of it is refused; None where there is none."""
     from keystead.services import env_file
 
-    if not file.is_file():
-        return None
-    values, refused = env_file.read_values(file, None)
-    return env_file.import_values(owner, values, refused, "store")
+    return env_file.read_values(file, None) if file.is_file() else None
 
 
 def _administrator(owner: KMSService, url: str) -> str:
@@ -115,12 +114,13 @@ def _tell(context: Context, location: Location, came: _Came, url: str) -> None:
             _line(context, "", f"{name}: {why}")
     _line(context, "logged in", f"as an administrator, by the access token in {_near(Path(came.kept_in))}")
     context.say("")
-    _line(context, "api", f"{url}/api/v1   (this machine only; Ctrl-C stops it, the data stays)")
+    _line(context, "api", f"{url}/api/v1")
+    _line(context, "", "this machine only; Ctrl-C stops it, the data stays")
     _line(context, "try", f"export KEYSTEAD_URL={url}")
-    _line(context, "", "keystead set db/password            asks for the value")
-    _line(context, "", "keystead get db/password            the value only, to a pipe")
-    _line(context, "", "keystead run -- python app.py       secrets in its environment")
-    _line(context, "", "keystead doctor                     what to mend before others use it")
+    _line(context, "", "keystead set db/password       asks for the value")
+    _line(context, "", "keystead get db/password       the value only, to a pipe")
+    _line(context, "", "keystead run -- python app.py  secrets in its environment")
+    _line(context, "", "keystead doctor                what to mend before others use it")
 
 
 def _line(context: Context, name: str, text: str) -> None:

@@ -272,16 +272,24 @@ def _bearer(token: str) -> str:
 
 
 def _context(certificates: Certificates) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=certificates.authorities)
+    try:
+        context = ssl.create_default_context(cafile=certificates.authorities)
+    except OSError as error:
+        raise _unusable("cannot read the authorities in", certificates.authorities, error) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if certificates.certificate is not None:
         try:
-            context.load_cert_chain(certificates.certificate, certificates.key)
-        except (OSError, ssl.SSLError) as error:
-            raise FileUnavailable(
-                f"cannot use the client certificate {certificates.certificate}", why=str(error.args[-1:])
-            ) from None
+            context.load_cert_chain(certificates.certificate, certificates.key, password=b"")
+        except OSError as error:
+            raise _unusable("cannot use the client certificate", certificates.certificate, error) from None
     return context
+
+
+def _unusable(what: str, file: Path | None, error: OSError) -> FileUnavailable:
+    why = error.strerror
+    if isinstance(error, ssl.SSLError):
+        why = error.reason or "no PEM of that kind, or a key that is encrypted"
+    return FileUnavailable(f"{what} {file}", why=why or "", hint="name a file of PEM that this user can read")
 
 
 def _asked_pause(answered: Answered) -> float:

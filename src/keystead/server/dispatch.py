@@ -246,7 +246,10 @@ class Dispatch:
     ) -> Answer:
         """The same for a request under a key: what was answered to it before, if it was."""
         once, key = caller.node.once, request.headers[b"idempotency-key"]
-        asked = once.asked(caller.session, key.decode("latin-1"), request.method, request.target, request.body)
+        # What the request depends on is a part of it: under another condition it is another request.
+        condition = [request.headers[b"if-match"]] if b"if-match" in request.headers else []
+        parts: list[bytes | str] = [request.method, request.target, request.body, *condition]
+        asked = once.asked(caller.session, key.decode("latin-1"), *parts)
         known = once.answer(asked)
         if known is not None:
             kept = json.loads(known)

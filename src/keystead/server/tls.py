@@ -37,12 +37,15 @@ class Certificates:
                 self.context.load_verify_locations(settings.tls_client_authorities)
             except (OSError, ssl.SSLError) as error:
                 raise FileUnavailable(
-                    f"cannot read the authorities in {settings.tls_client_authorities}", why=_why(error)
+                    f"cannot read the authorities in {settings.tls_client_authorities}",
+                    why=_why(error),
+                    hint="name a file of their certificates in PEM",
                 ) from None
 
     def _load(self, context: ssl.SSLContext) -> None:
         try:
-            context.load_cert_chain(self._certificate, self._key)
+            # With no password, whoever happens to sit at a terminal would be asked for it, and nothing else go on.
+            context.load_cert_chain(self._certificate, self._key, password=b"")
         except (OSError, ssl.SSLError) as error:
             raise FileUnavailable(
                 f"cannot use the certificate {self._certificate} with the key {self._key}",
@@ -56,10 +59,13 @@ class Certificates:
         except OSError:
             return ()
 
-    def reload(self) -> bool:
-        """Serve what the files hold now, if that is something else and whole; else what is served stays."""
+    def reload(self, *, asked: bool = False) -> bool:
+        """Serve what the files hold now, if that is something else and whole; else what is served stays.
+
+        Who `asked` for it is told how it went whatever was seen before.
+        """
         stamp = self._stamp()
-        if stamp in (self._seen, ()):
+        if not asked and stamp in (self._seen, ()):
             return False
         self._seen = stamp
         trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -74,4 +80,6 @@ class Certificates:
 
 
 def _why(error: OSError | ssl.SSLError) -> str:
-    return (error.strerror or "") if not isinstance(error, ssl.SSLError) else (error.reason or "no PEM of that kind")
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "no PEM of that kind, or a key that is encrypted"
+    return error.strerror or ""

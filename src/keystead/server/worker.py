@@ -181,7 +181,7 @@ class Worker:
 
     def _reload(self) -> None:
         if self._certificates is not None:
-            self._certificates.reload()
+            self._certificates.reload(asked=True)
 
     async def _watch(self, orphaned: Callable[[], None] | None) -> None:
         """Close what is late, reload changed certificates, forget callers that ended, see whether the parent lives."""
