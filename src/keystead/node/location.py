@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -13,6 +14,7 @@ FOLDER: Final = ".keystead"
 DATABASE: Final = "keystead.db"
 URL_VARIABLE: Final = "KEYSTEAD_URL"
 AUDIT_VARIABLE: Final = "KEYSTEAD_AUDIT"
+_SERVER: Final = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}/?")
 _HINT: Final = "give sqlite:///path, or the path of a file or folder"
 
 
@@ -150,7 +152,11 @@ def _named(url: str) -> str:
             hint="run it there, or name a store of this machine: --store PATH",
         )
     if separator and rest.startswith("//"):
-        raise UsageError(f"keystead cannot open {scheme}: urls", hint=_HINT)
+        hint = f"write {scheme.lower()}://" if scheme.lower() in ("https", "http") else _HINT
+        raise UsageError(f"keystead cannot open {scheme}: urls", hint=hint)
+    if _SERVER.fullmatch(url):
+        # Who means a file of such a name can write ./name:1.
+        raise UsageError("the url names a host and a port, and no scheme", hint="give https://host:port of a server")
     if not url:
         raise UsageError("the store's url is empty", hint="give sqlite:///path, a path, or nothing")
     return url
