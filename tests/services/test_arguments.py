@@ -74,7 +74,7 @@ def test_names_to_read_may_be_any_iterable(store: Connection) -> None:
         "localhost:7780",
         "10.0.0.7:7780/",
         "HTTP://127.0.0.1:7780",
-    ],  # fmt: skip
+    ],
 )
 def test_a_url_that_names_no_file_is_refused_and_nothing_is_made(
     url: Any, tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
