@@ -64,7 +64,8 @@ def read_log(folder: Path, expected: dict[str, tuple[str, int]]) -> tuple[int, d
             record = Record.parse(parse_line(raw.data).content)
             records += 1
             if record.request_id in expected:
-                found[record.request_id, str(record.event)] += 1
+                # What a batch did many times has one record.
+                found[record.request_id, str(record.event)] += int(record.detail.get("uses", 1))
     missing = {
         request_id: (event, times - found[request_id, event])
         for request_id, (event, times) in expected.items()
