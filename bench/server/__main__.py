@@ -127,15 +127,21 @@ def beside(folder: Path, cores: tuple[int, int], *, tls: bool) -> list[Row]:
 
 
 def half_load(ours: Keystead, theirs: OpenBao, cases: Any, others: Any, rates: Any) -> list[Row]:
-    """The slowest of a hundred, each server at half of what one core of it can answer."""
+    """The slowest of a hundred, each server at half of what a core of it can answer, in turns; the best of each."""
     rows = []
     for name in ("encrypt", "read a cached secret"):
-        mine = load(ours.address, *cases[name], seconds=SECONDS, rate=min(4_000, 0.5 / rates[name][0]))
-        other = load(theirs.address, *others[name], seconds=SECONDS, rate=0.5 / rates[name][1])
-        p99 = mine.percentile(0.99), other.percentile(0.99)
+        mine, other = min(4_000, 0.5 / rates[name][0]), 0.5 / rates[name][1]
+        pairs = [
+            (
+                load(ours.address, *cases[name], seconds=SECONDS, rate=mine).percentile(0.99),
+                load(theirs.address, *others[name], seconds=SECONDS, rate=other).percentile(0.99),
+            )
+            for _ in range(ROUNDS)
+        ]
+        p99 = tuple(map(min, zip(*pairs, strict=True)))
         rows.append(
             Row(
-                f"{name}, 99th percentile at half load ({mine.rate:,.0f} and {other.rate:,.0f} a second)",
+                f"{name}, 99th percentile at half load ({mine:,.0f} and {other:,.0f} a second)",
                 seconds(p99[0]), f"OpenBao {seconds(p99[1])}", f"{p99[0] / p99[1]:.2f} × as long", "not longer",
                 p99[0] <= p99[1],
             )
