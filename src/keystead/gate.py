@@ -29,6 +29,8 @@ from keystead.errors import (
     PolicyNotFound,
     SecretNotFound,
     SessionEnded,
+    UsageError,
+    VersionConflict,
 )
 
 
@@ -356,6 +358,25 @@ _MISSING: Final[Mapping[str, tuple[type[NotFound], str, str]]] = {
     "role": (IdentityNotFound, "there is no role {}", "keystead role list"),
     "auth-method": (IdentityNotFound, "no auth method {!r} in this store", "keystead auth list"),
 }
+
+
+def require_expected(what: str, current: int, expected: object) -> None:
+    """Nothing, where `what` is at the version that was expected, 0 for none at all; None expects nothing.
+
+    Raises:
+        UsageError: no version's number. VersionConflict: another one is there.
+    """
+    if expected is None:
+        return
+    if type(expected) is not int or expected < 0:
+        raise UsageError("expected_version must be 0 (must not exist) or a version's number")
+    if current != expected:
+        raise VersionConflict(
+            f"{what} is at version {current}, not {expected}",
+            expected=expected,
+            current=current,
+            hint="read it again, and repeat the change if it is still wanted",
+        )
 
 
 def missing(kind: str, name: str) -> NotFound:

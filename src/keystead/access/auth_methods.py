@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from keystead.access.binding import IdentityBinder
 from keystead.access.register import TokenRegister
 from keystead.clock import Clock
-from keystead.errors import UsageError, VersionConflict
-from keystead.gate import Change, Gate, Session, missing
+from keystead.errors import UsageError
+from keystead.gate import Change, Gate, Session, missing, require_expected
 
 if TYPE_CHECKING:
     from keystead.access.methods.certificate_config import CertificateConfig
@@ -119,7 +119,7 @@ class AuthMethods:
         with self.gate.change(session, "auth-method:write", f"auth-method/{name}", "auth_method_written") as change:
             rows, now, binder = self.kept.rows(change.transaction), self.kept.clock.now_ms(), self.kept.binder()
             former = rows.get(name)
-            _check_expected(name, former, expected)
+            require_expected(f"auth method {name}", 0 if former is None else former.version, expected)
             if former is not None and former.kind != kind and binder.is_authentic(former):
                 raise UsageError(
                     f"auth method {name} is of kind {former.kind}",
@@ -209,21 +209,6 @@ def _canonical(config: Mapping[str, Any]) -> str:
             hint="leave out lists of what was revoked that are over",
         )
     return text
-
-
-def _check_expected(name: str, former: AuthMethodRecord | None, expected: int | None) -> None:
-    if expected is None:
-        return
-    if type(expected) is not int or expected < 0:
-        raise UsageError("expected_version must be 0 (must not exist) or a version's number")
-    current = 0 if former is None else former.version
-    if current != expected:
-        raise VersionConflict(
-            f"auth method {name} is at version {current}, not {expected}",
-            expected=expected,
-            current=current,
-            hint="read it again, and repeat the change if it is still wanted",
-        )
 
 
 def _info(record: AuthMethodRecord) -> AuthMethodInfo:

@@ -10,7 +10,6 @@ from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
 from keystead.storage.ended import KEPT_ENDED_MS
 
 if TYPE_CHECKING:
-    from keystead.access.binding import IdentityBinder
     from keystead.access.grants import Grant
     from keystead.access.ports import GrantRows
     from keystead.access.session import Session
@@ -28,7 +27,7 @@ def grant_manager(node: Node) -> GrantManager:
     manager = node.named.manager
     return GrantManager(
         node.gate,
-        KeptGrants(lambda: _binder(node), lambda: SqliteGrants(node.store.read()), SqliteGrants),
+        KeptGrants(node.root.identity_binder, lambda: SqliteGrants(node.store.read()), SqliteGrants),
         KeptHeads(manager.binder, manager.read_rows, SqliteNamedKeys),
         node.clock,
         # Every session may be allowed less than a moment ago.
@@ -54,12 +53,13 @@ def end_grants_to(change: Change[Any], grantee: str) -> int:
     return end_all(rows, change, rows.to(grantee))
 
 
-def _binder(node: Node) -> IdentityBinder:
-    from keystead.access.binding import IdentityBinder  # noqa: PLC0415 - as above
-    from keystead.seal.root import identity_hash_key, identity_mac_key  # noqa: PLC0415 - as above
+def end_grants_of(change: Change[Any], key_id: str) -> int:
+    """The same of a key that is destroyed."""
+    from keystead.keys.named.grants import end_all  # noqa: PLC0415 - as above
+    from keystead.storage.grants import SqliteGrants  # noqa: PLC0415 - as above
 
-    integrity = node.root.integrity()
-    return IdentityBinder(node.root.store_id, identity_hash_key(integrity), identity_mac_key(integrity))
+    rows = SqliteGrants(change.transaction)
+    return end_all(rows, change, rows.of_key(key_id))
 
 
 class AuthenticGrants:
@@ -83,7 +83,7 @@ class AuthenticGrants:
             return ()
         if head.name != name:
             return ()
-        rows, binder = self._rows().of_key(head.key_id, principal), _binder(self._node)
+        rows, binder = self._rows().of_key(head.key_id, principal), self._node.root.identity_binder()
         return tuple(grant_of(row) for row in rows if binder.is_authentic(row))
 
     def _rows(self) -> GrantRows:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from keystead.access.accounts import LockRules
 from keystead.access.auth_methods import AuthMethods, KeptMethods
-from keystead.access.binding import IdentityBinder
 from keystead.access.directory import Directory
 from keystead.access.logins import LoginMethod, Logins
 from keystead.access.passwords import PasswordMethod, Passwords
@@ -20,7 +19,6 @@ from keystead.crypto.kdf import Argon2Parameters
 from keystead.crypto.purpose import Purpose
 from keystead.node.grants import end_grants_to
 from keystead.node.sessions import see_tokens
-from keystead.seal.root import identity_hash_key, identity_mac_key
 from keystead.secrets.labels import DEFAULT_JUMP_LIMIT_MS
 from keystead.storage.accounts import SqliteAccounts
 from keystead.storage.auth_methods import SqliteAuthMethods
@@ -36,13 +34,13 @@ class Identities:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        settings = node.settings
+        settings, binder = node.settings, node.root.identity_binder
         cost = Argon2Parameters(settings.password_iterations, settings.password_lanes, settings.password_memory_kib)
         locks = LockRules(settings.login_failures, settings.login_window_ms, settings.login_lock_ms)
-        self.passwords = Passwords(self._binder, cost)
+        self.passwords = Passwords(binder, cost)
         self.register = TokenRegister(
             node.gate,
-            self._binder,
+            binder,
             lambda: SqliteTokens(node.store.read()),
             SqliteTokens,
             node.write,
@@ -53,13 +51,13 @@ class Identities:
         self._methods: dict[str, LoginMethod] = {}
         self.logins = Logins(node.gate, self.register, self._methods, node.clock)
         self.factors = SecondFactors(
-            node.gate, self._binder, SqliteAccounts, node.clock, self.register, self._seal, self._open, locks
+            node.gate, binder, SqliteAccounts, node.clock, self.register, self._seal, self._open, locks
         )
-        self.add_method(PasswordMethod(self.passwords, self._binder, self._read_accounts, SqliteAccounts, self.factors))
-        self.add_method(RoleMethod(self._binder, SqliteAccounts))
+        self.add_method(PasswordMethod(self.passwords, binder, self._read_accounts, SqliteAccounts, self.factors))
+        self.add_method(RoleMethod(binder, SqliteAccounts))
         self.directory = Directory(
             node.gate,
-            self._binder,
+            binder,
             self._read_accounts,
             SqliteAccounts,
             node.clock,
@@ -67,7 +65,7 @@ class Identities:
             self.passwords,
             end_grants_to,
         )
-        stored = KeptMethods(self._binder, lambda: SqliteAuthMethods(node.store.read()), SqliteAuthMethods, node.clock)
+        stored = KeptMethods(binder, lambda: SqliteAuthMethods(node.store.read()), SqliteAuthMethods, node.clock)
         self.auth_methods = AuthMethods(node.gate, stored, self.register, end_grants_to)
         self.add_method(ProofMethod("jwt", "jwt", jwt_proof, stored))
         self.add_method(ProofMethod("certificate", "chain", certificate_proof, stored))
@@ -76,12 +74,6 @@ class Identities:
     def add_method(self, method: LoginMethod) -> None:
         """One more way to log in."""
         self._methods[method.name] = method
-
-    def _binder(self) -> IdentityBinder:
-        # Made anew each time, so that nothing of it is left once the store is sealed: a row costs far more than this.
-        root = self._node.root
-        integrity = root.integrity()
-        return IdentityBinder(root.store_id, identity_hash_key(integrity), identity_mac_key(integrity))
 
     def _seal(self, secret: bytes, aad: bytes) -> bytes:
         _, key = self._node.ring.storing_key(Purpose.SECOND_FACTOR)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keystead.access.session import Session
 from keystead.errors import MasterKeyInvalid, UsageError
-from keystead.gate import Change
-from keystead.keys.named.grants import end_all
 from keystead.keys.named.look import NamedKeyReader
 from keystead.keys.named.manage import NamedKeyManager
 from keystead.keys.named.model import KeyBinder
 from keystead.keys.named.portable import KeyPorter
 from keystead.keys.named.ring import NamedKeyRing
 from keystead.keys.named.use import NamedKeyUse
+from keystead.node.grants import end_grants_of
 from keystead.seal.providers.passphrase import Passphrase, require_strength
-from keystead.storage.grants import SqliteGrants
 from keystead.storage.named_keys import SqliteNamedKeys
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ class NamedKeys:
             node.clock,
             node.keys_changed,
             node.scrub,
-            _end_grants,
+            end_grants_of,
         )
         self.porter = KeyPorter(self.manager, self.ring, _require_passphrase)
 
@@ -64,8 +62,3 @@ def _require_passphrase(text: str) -> None:
             "the passphrase of the key's backup cannot be used", why=error.why, hint="give another"
         ) from None
     require_strength(passphrase)
-
-
-def _end_grants(change: Change[Any], key_id: str) -> int:
-    rows = SqliteGrants(change.transaction)
-    return end_all(rows, change, rows.of_key(key_id))

@@ -12,12 +12,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from keystead.access.binding import IdentityBinder
 from keystead.crypto.aad import bind, join_fields
 from keystead.crypto.purpose import Purpose
 from keystead.errors import AlreadyExists, DataError, KeyStateError, UsageError
 from keystead.gate import Session
-from keystead.seal.root import identity_hash_key, identity_mac_key
 from keystead.storage.request_keys import RequestRow, SqliteRequestKeys
 
 if TYPE_CHECKING:
@@ -53,9 +51,7 @@ class Once:
         """
         if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
             raise UsageError("the idempotency key is none", hint=f"send 1 to {MAX_KEY_LENGTH} printable characters")
-        root = self._node.root
-        integrity = root.integrity()
-        binder = IdentityBinder(root.store_id, identity_hash_key(integrity), identity_mac_key(integrity))
+        binder = self._node.root.identity_binder()
         whose = join_fields(str(session.principal), key)
         return Asked(session.id, binder.hashed("request-key", whose), binder.hashed("request", join_fields(*request)))
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from keystead.access.engine import PolicyEngine
-from keystead.errors import UsageError, VersionConflict
-from keystead.gate import Gate, missing
+from keystead.gate import Gate, missing, require_expected
 from keystead.node.grants import AuthenticGrants
 from keystead.node.recorder import new_operation_id
 from keystead.secrets.read import check_limit
@@ -63,7 +62,7 @@ class PolicyManager:
         with node.gate.change(session, "policy:write", f"policy/{name}", "policy_written") as change:
             rows = SqlitePolicies(change.transaction)
             former = rows.get(name)
-            _check_expected(name, former, expected)
+            require_expected(f"policy {name}", 0 if former is None else former.version, expected)
             now = node.clock.now_ms()
             created = now if former is None else former.created_ms
             version = 1 if former is None else former.version + 1
@@ -133,21 +132,6 @@ def present(row: PolicyRow | None, name: str) -> PolicyRow:
     if row is None:
         raise missing("policy", name)
     return row
-
-
-def _check_expected(name: str, former: PolicyRow | None, expected: int | None) -> None:
-    if expected is None:
-        return
-    if type(expected) is not int or expected < 0:
-        raise UsageError("expected_version must be 0 (must not exist) or a version's number")
-    current = 0 if former is None else former.version
-    if current != expected:
-        raise VersionConflict(
-            f"policy {name} is at version {current}, not {expected}",
-            expected=expected,
-            current=current,
-            hint="read it again, and repeat the change if it is still wanted",
-        )
 
 
 def _info(row: PolicyRow) -> PolicyInfo:

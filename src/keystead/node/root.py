@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from keystead.crypto.aad import bind
 from keystead.crypto.mac import same
 from keystead.crypto.material import KeyMaterial
 from keystead.crypto.wrapping import unwrap_key, wrap_key
 from keystead.errors import DecryptionError, IntegrityError, Sealed
-from keystead.seal.root import audit_mac_key, audit_signing_seed, head_mac_key, root_check, wrapping_key
+from keystead.seal.root import (
+    audit_mac_key,
+    audit_signing_seed,
+    head_mac_key,
+    identity_hash_key,
+    identity_mac_key,
+    root_check,
+    wrapping_key,
+)
+
+if TYPE_CHECKING:
+    from keystead.access.binding import IdentityBinder
 
 
 def wrap_integrity_key(root: KeyMaterial, integrity: KeyMaterial, store_id: bytes) -> bytes:
@@ -103,6 +116,16 @@ class RootHolder:
         if self._root is None:
             raise replaced() if self.outdated else _sealed()
         return self._root
+
+    def identity_binder(self) -> IdentityBinder:
+        """What binds rows of identities, grants and request keys to this store; Sealed where no key is in memory.
+
+        Made anew each time, so that nothing of it is left once the store is sealed: a row costs far more than this.
+        """
+        from keystead.access.binding import IdentityBinder  # noqa: PLC0415 - most stores have no such rows
+
+        integrity = self.integrity()
+        return IdentityBinder(self.store_id, identity_hash_key(integrity), identity_mac_key(integrity))
 
     def integrity(self) -> KeyMaterial:
         """The integrity key; Sealed where it is not in memory."""

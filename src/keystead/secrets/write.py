@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from keystead.clock import Clock
 from keystead.crypto.material import random_bytes
 from keystead.crypto.purpose import Purpose
-from keystead.errors import SecretDeleted, SecretNotFound, UsageError, VersionConflict
-from keystead.gate import Change, Gate, Session, missing
+from keystead.errors import SecretDeleted, SecretNotFound, UsageError
+from keystead.gate import Change, Gate, Session, missing, require_expected
 from keystead.keys.ring import KeyRing
 from keystead.secrets.generators import parse_rule
 from keystead.secrets.labels import KEEP, Keep, Labels, after_rotation, expiry, resolve_ttl
@@ -177,7 +177,7 @@ class SecretWriter:
             binder.check(head)
             if put.if_absent:
                 return None
-        _check_expected(name, head, put.expected_version)
+        require_expected(f"secret {name}", 0 if head is None else head.latest, put.expected_version)
         if put.must_exist:
             self._present(rows, name)
             if head is not None and head.deleted_ms is not None:
@@ -259,18 +259,3 @@ def _size(plain: str | bytes) -> int:
     except UnicodeEncodeError:
         pass  # raised below, outside: the error of the codec holds the value
     raise UsageError("a secret value must be text that UTF-8 can hold", hint="store it as bytes")
-
-
-def _check_expected(name: str, head: Head | None, expected: int | None) -> None:
-    if expected is None:
-        return
-    if type(expected) is not int or expected < 0:
-        raise UsageError("expected_version must be 0 (must not exist) or a version's number")
-    latest = head.latest if head is not None else 0
-    if latest != expected:
-        raise VersionConflict(
-            f"secret {name} is at version {latest}, not {expected}",
-            expected=expected,
-            current=latest,
-            hint="read it again, and repeat the change if it is still wanted",
-        )

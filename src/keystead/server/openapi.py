@@ -62,8 +62,7 @@ def openapi_document(routes: Routes) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in routes.all():
         paths.setdefault(PREFIX + endpoint.operation.path, {})[endpoint.operation.verb.lower()] = _described(endpoint)
-        if endpoint.operation.id == "tokens.create":
-            token = endpoint.result_schema()
+    token = next(endpoint.result_schema() for endpoint in routes.all() if endpoint.operation.id == "tokens.create")
     paths |= {f"{PREFIX}/login/{method}": {"post": _login(method, token)} for method in _LOGINS}
     paths[f"{PREFIX}/changes"] = {"get": _changes()}
     return {

@@ -54,7 +54,7 @@ class ApiProtocol(HttpToolsProtocol):
         self.deadline = 0.0
         self._late: Refusal | None = None
         self._header_bytes = 0
-        self._mine = False
+        self._ours = False
         self._length = 0
         self._parts: list[bytes] = []
         self._seen: dict[bytes, bytes] = {}
@@ -144,7 +144,6 @@ class ApiProtocol(HttpToolsProtocol):
         if self._ending:
             return
         self._ending = True
-        self._mine = True
         self._waiting.clear()
         if not self._busy and (self.cycle is None or self.cycle.response_complete):
             request_id = self.worker.new_id()
@@ -168,7 +167,7 @@ class ApiProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._header_bytes, self._length, self._method = 0, 0, ""
-        self._mine = self._ours = False
+        self._ours = False
         self._parts, self._seen = [], {}
         self._await_headers()
 
@@ -207,9 +206,8 @@ class ApiProtocol(HttpToolsProtocol):
             self._turn_away(refusal)
             return
         self.deadline, self._late = self._now + self._body_seconds, answers.TOO_SLOW
-        self._mine = self._ours
         expected = self._seen.get(b"expect")
-        if not self._mine:
+        if not self._ours:
             self.expect_100_continue = expected is not None
             self._hand_over()
         elif expected is not None and not self._busy:
@@ -258,7 +256,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._length += len(body)
         if self._length > self.limits.max_body_bytes:
             self._turn_away(answers.TOO_LARGE)
-        elif self._mine:
+        elif self._ours:
             self._parts.append(body)
         else:
             super().on_body(body)
@@ -267,7 +265,7 @@ class ApiProtocol(HttpToolsProtocol):
         """The request is whole: answer it."""
         if self._ending:
             return
-        if not self._mine:
+        if not self._ours:
             self._await_request()
             super().on_message_complete()
             return
