@@ -401,7 +401,7 @@ def test_a_ciphertext_opens_for_its_user_and_time_only(store: Connection) -> Non
     identities, rows = node.identities, node.identities._read_accounts()
     ada = rows.user("ada")
     assert ada is not None and ada.factor is not None and ada.factor_made_ms is not None
-    binder = identities._binder()
+    binder = node.root.identity_binder()
     assert len(identities._open(ada.factor, binder.factor_aad("ada", ada.factor_made_ms))) == 20
     for name, at in (("eve", ada.factor_made_ms), ("ada", ada.factor_made_ms + 1)):
         with pytest.raises(DecryptionError):
