@@ -189,3 +189,10 @@ def test_a_server_that_is_stopped_sends_what_it_began(large: Server) -> None:
     assert large.process.wait(30) == 0
     assert large.process.stderr is not None
     large.process.stderr.close()
+
+
+def test_a_backup_that_is_asked_for_again_under_one_key_is_whole_again(server: Server) -> None:
+    asked, key = {"passphrase": PASSPHRASE}, {"Idempotency-Key": "backup-1"}
+    sent = [server.request("POST", "/api/v1/maintenance:backup", asked, headers=key) for _ in range(2)]
+    assert [reply.status for reply in sent] == [200, 200]
+    assert all(int(reply.headers["content-length"]) == len(reply.body) > 10_000 for reply in sent)
