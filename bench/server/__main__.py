@@ -20,12 +20,12 @@ from bench import report
 from bench.harness import ROOT
 from bench.report import Row, bound, seconds
 from bench.server.load import Check, Outcome, Request, load
-from bench.server.servers import PLAINTEXT, Keystead, OpenBao, cpu_seconds, resident
+from bench.server.servers import PLAINTEXTS, Keystead, OpenBao, cpu_seconds, resident
 
 PAGE = ROOT / "docs" / "benchmark-server.md"
 SECONDS = 3.0
 ROUNDS = 3
-TEXT = base64.b64encode(PLAINTEXT).decode()
+TEXTS = [base64.b64encode(plaintext).decode() for plaintext in PLAINTEXTS]
 
 
 def context() -> ssl.SSLContext:
@@ -43,7 +43,7 @@ def first(server: Any, request: bytes, tls: ssl.SSLContext | None) -> Any:
     """The members of one answer."""
     found: list[Any] = []
 
-    def keep(answer: bytes) -> bool:
+    def keep(_: int, answer: bytes) -> bool:
         found.append(members(answer))
         return True
 
@@ -51,34 +51,49 @@ def first(server: Any, request: bytes, tls: ssl.SSLContext | None) -> Any:
     return found[0]
 
 
+def in_turns(requests: list[bytes], wanted: list[bytes]) -> tuple[Request, Check]:
+    """One request behind the other, each of which has something in its answer that it should."""
+    return lambda n: requests[n % len(requests)], lambda n, answer: wanted[n % len(wanted)] in answer
+
+
 def our_cases(server: Keystead, tls: ssl.SSLContext | None) -> dict[str, tuple[Request, Check]]:
+    def ask(path: str, **members: Any) -> bytes:
+        return server.request("POST", path, members)
+
     context_ = {"tenant": "acme"}
-    sealing = server.request("POST", "/keys/orders:encrypt", {"plaintext": TEXT, "context": context_})
-    sealed = first(server, sealing, tls)["ciphertext"]
-    opening = server.request("POST", "/keys/orders:decrypt", {"ciphertext": sealed, "context": context_})
-    mac = server.request("POST", "/keys/mac:mac", {"message": TEXT})
-    tag = first(server, mac, tls)["mac"].encode()
-    read = server.request("GET", "/secrets/db/password")
+    sealing = [ask("/keys/orders:encrypt", plaintext=text, context=context_) for text in TEXTS]
+    sealed = [first(server, request, tls)["ciphertext"] for request in sealing]
+    opening = [ask("/keys/orders:decrypt", ciphertext=text, context=context_) for text in sealed]
+    macs = [ask("/keys/mac:mac", message=text) for text in TEXTS]
+    tags = [first(server, request, tls)["mac"].encode() for request in macs]
     return {
-        "encrypt": (lambda _: sealing, lambda answer: b'"ciphertext":"a3M' in answer),
-        "decrypt": (lambda _: opening, lambda answer: TEXT.encode() in answer),
-        "HMAC": (lambda _: mac, lambda answer: tag in answer),
-        "read a cached secret": (lambda _: read, lambda answer: b"hunter2hunter2" in answer),
+        "encrypt": in_turns(sealing, [b'"ciphertext":"a3M']),
+        "decrypt": in_turns(opening, [b'"%b"' % text.encode() for text in TEXTS]),
+        "HMAC": in_turns(macs, tags),
+        "read a cached secret": in_turns([server.request("GET", "/secrets/db/password")], [b"hunter2hunter2"]),
     }
 
 
+def named(case: tuple[Request, Check]) -> tuple[Request, Check]:
+    """The same requests, each with an id of its own, so that no head is like another."""
+    request, check = case
+    return lambda n: request(n).replace(b"\r\n", b"\r\nX-Request-Id: bench-%d\r\n" % n, 1), check
+
+
 def their_cases(server: OpenBao, tls: ssl.SSLContext | None) -> dict[str, tuple[Request, Check]]:
-    sealing = server.request("POST", "/transit/encrypt/orders", {"plaintext": TEXT})
-    sealed = first(server, sealing, tls)["data"]["ciphertext"]
-    opening = server.request("POST", "/transit/decrypt/orders", {"ciphertext": sealed})
-    mac = server.request("POST", "/transit/hmac/mac", {"input": TEXT})
-    tag = first(server, mac, tls)["data"]["hmac"].encode()
-    read = server.request("GET", "/secret/data/db")
+    def ask(path: str, **members: Any) -> bytes:
+        return server.request("POST", path, members)
+
+    sealing = [ask("/transit/encrypt/orders", plaintext=text) for text in TEXTS]
+    sealed = [first(server, request, tls)["data"]["ciphertext"] for request in sealing]
+    opening = [ask("/transit/decrypt/orders", ciphertext=text) for text in sealed]
+    macs = [ask("/transit/hmac/mac", input=text) for text in TEXTS]
+    tags = [first(server, request, tls)["data"]["hmac"].encode() for request in macs]
     return {
-        "encrypt": (lambda _: sealing, lambda answer: b"vault:v1:" in answer),
-        "decrypt": (lambda _: opening, lambda answer: TEXT.encode() in answer),
-        "HMAC": (lambda _: mac, lambda answer: tag in answer),
-        "read a cached secret": (lambda _: read, lambda answer: b"hunter2hunter2" in answer),
+        "encrypt": in_turns(sealing, [b"vault:v1:"]),
+        "decrypt": in_turns(opening, [b'"%b"' % text.encode() for text in TEXTS]),
+        "HMAC": in_turns(macs, tags),
+        "read a cached secret": in_turns([server.request("GET", "/secret/data/db")], [b"hunter2hunter2"]),
     }
 
 
@@ -119,6 +134,8 @@ def beside(folder: Path, cores: tuple[int, int], *, tls: bool) -> list[Row]:
             rows.append(ahead(f"{name}{label}", best[0], best[1], 4 if tls else 5))
             rates[name] = best
         if not tls:
+            apart = min(cost(ours, named(cases["encrypt"]))[0] for _ in range(ROUNDS))
+            rows.append(ahead("encrypt, each request with an id of its own", apart, rates["encrypt"][1], None))
             rows += half_load(ours, theirs, cases, others, rates)
         return rows
     finally:
@@ -165,11 +182,11 @@ def crowd(folder: Path, cores: tuple[int, int]) -> list[Row]:
     """Many callers against one."""
     server = Crowded(folder / "crowd", {cores[1]})
     try:
-        body = {"plaintext": TEXT}
+        body = {"plaintext": TEXTS[1]}
         one = server.request("POST", "/keys/orders:encrypt", body)
         each = [server.request("POST", "/keys/orders:encrypt", body, token) for token in server.tokens]
 
-        def good(answer: bytes) -> bool:
+        def good(_: int, answer: bytes) -> bool:
             return b'"ciphertext":"a3M' in answer
 
         load(server.address, lambda number: each[number % 10_000], good, seconds=30)  # each has acted once
@@ -201,9 +218,9 @@ def alone(folder: Path, cores: tuple[int, int]) -> list[Row]:
         idle, started = resident(server.pids[0]), server.started_in
         cases = our_cases(server, None)
         single = min(cost(server, cases["encrypt"])[0] for _ in range(ROUNDS))
-        items = [{"plaintext": TEXT, "context": {"tenant": "acme"}}] * 1_000
+        items = [{"plaintext": text, "context": {"tenant": "acme"}} for text in TEXTS * 250]
         batch = server.request("POST", "/keys/orders:batch", {"operation": "encrypt", "items": items})
-        asked = (lambda _: batch, lambda answer: answer.count(b'"ciphertext"') == 1_000)
+        asked = (lambda _: batch, lambda _, answer: answer.count(b'"ciphertext"') == 1_000)
         item = min(cost(server, asked, connections=4)[0] for _ in range(ROUNDS)) / 1_000
     finally:
         server.stop()

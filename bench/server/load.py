@@ -12,7 +12,8 @@ from typing import Any
 
 Request = Callable[[int], bytes]
 """The request of a number: of its turn, or `by_connection` of the connection that it goes over."""
-Check = Callable[[bytes], bool]
+Check = Callable[[int, bytes], bool]
+"""Whether this is the answer to the request of that number."""
 
 
 @dataclass
@@ -42,6 +43,7 @@ class _Connection:
         self.sock.setblocking(False)
         self.got = b""
         self.due = 0.0
+        self.number = 0
         self.busy = False
 
     def read(self) -> bytes | None:
@@ -90,7 +92,8 @@ def load(
     def send(connection: _Connection, due: float) -> None:
         nonlocal number, busy
         connection.due, connection.busy = due, True
-        connection.sock.sendall(request(connection.index if by_connection else number))
+        connection.number = connection.index if by_connection else number
+        connection.sock.sendall(request(connection.number))
         number += 1
         busy += 1
 
@@ -113,7 +116,7 @@ def load(
                 if answer is None:
                     continue
                 outcome.answers += 1
-                outcome.wrong += not (answer.startswith(b"HTTP/1.1 200") and check(answer))
+                outcome.wrong += not (answer.startswith(b"HTTP/1.1 200") and check(connection.number, answer))
                 outcome.latencies.append(time.perf_counter() - connection.due)
                 connection.busy = False
                 busy -= 1

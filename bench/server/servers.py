@@ -26,7 +26,7 @@ import keystead
 from bench.harness import ROOT
 from keystead.services.first_administrator import first_administrator
 
-PLAINTEXT = os.urandom(64)
+PLAINTEXTS = [os.urandom(size) for size in (32, 64, 96, 128)]
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -114,8 +114,11 @@ class Dispatch:
             return WOULD_WAIT
         told = REQUEST_ID.set(request.request_id)
         try:
-            body = self._members(request.body) if request.body else _NOTHING
-            return known.attempt(caller, known.name, body)
+            if not request.body:
+                return known.attempt(caller, known.name, _NOTHING)
+            if request.method == "GET" or not is_json(request.headers.get(b"content-type", b"")):
+                return WOULD_WAIT
+            return known.attempt(caller, known.name, self._members(request.body))
         except (KeysteadError, ValueError):
             return WOULD_WAIT
         finally:
@@ -206,8 +209,7 @@ class Dispatch:
         """The members of a request that gives them in its body, as JSON and nowhere else."""
         if target.query:
             raise UsageError("this request takes no query string", hint="give its members in the body")
-        kind = request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if request.body and kind != answers.JSON_TYPE:
+        if request.body and not is_json(request.headers.get(b"content-type", b"")):
             return answers.NOT_JSON
         try:
             return self._members(request.body) if request.body else {}
@@ -355,6 +357,11 @@ class Dispatch:
         token = self._owner._log_in(target.name, request.source or None, members)
         told = BODIES["login"](None, {"token": token})
         return told if isinstance(told, Answer) else Answer(200, to_json(told))
+
+
+def is_json(kind: bytes) -> bool:
+    """Whether a Content-Type is that of JSON."""
+    return kind == answers.JSON_TYPE or kind.partition(b";")[0].strip().lower() == answers.JSON_TYPE
 
 
 def is_deeper(value: Any, most: int) -> bool:

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from functools import partial
 from typing import Final
 
 from keystead.errors import AuditUnavailable
 from keystead.node.recorder import Recorder
+from keystead.server.flushing import Flusher
 
 GATHER_SECONDS: Final = 0.002
 Send = Callable[[AuditUnavailable | None], None]
 
 
 class Group:
-    """The group of one event loop. `waits`: whether the disk is waited for."""
+    """The group of one event loop. `waits`: whether the disk is waited for, by `flusher`."""
 
-    def __init__(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, executor: Executor, *, waits: bool) -> None:
+    def __init__(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, flusher: Flusher, *, waits: bool) -> None:
         self._recorder = recorder
         self._loop = loop
-        self._executor = executor
+        self._flusher = flusher
         self._waits = waits
         self._sends: list[Send] = []
         self._open = False
@@ -71,16 +71,15 @@ class Group:
     def _flush(self) -> None:
         """Wait for the disk in a thread; what is written meanwhile waits for the next time."""
         sends, self._behind = self._behind, []
-        waiting = self._loop.run_in_executor(self._executor, self._recorder.wait, self._position)
-        waiting.add_done_callback(partial(self._flushed, sends))
+        self._flusher.flush(self._position, self._loop, partial(self._flushed, sends))
 
-    def _flushed(self, sends: list[Send], done: asyncio.Future[None]) -> None:
+    def _flushed(self, sends: list[Send], error: BaseException | None) -> None:
         # The next flush is under way before these answers are sent.
         if self._behind:
             self._loop.call_soon(self._gather, len(self._behind), self._loop.time() + GATHER_SECONDS)
         else:
             self._flushing = False
-        _send(sends, asyncio.CancelledError() if done.cancelled() else done.exception())
+        _send(sends, error)
 
 
 def _send(sends: list[Send], error: BaseException | None) -> None:

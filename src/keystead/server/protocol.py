@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ from keystead.server.answers import Answer, Refusal, head, of_error, of_refusal,
 from keystead.server.app import BINDING
 from keystead.server.callers import Caller
 from keystead.server.dispatch import Request
+from keystead.server.heads import KEPT, Head, Heads, method_of, wrong_with
 from keystead.server.sending import send_file
 from keystead.server.tracing import TRACEPARENT
 
@@ -30,15 +32,9 @@ if TYPE_CHECKING:
     from keystead.server.worker import Worker
 
 _OURS: Final = f"{PREFIX}/".encode("ascii")
-_KEPT: Final = frozenset(
-    (b"authorization", b"content-type", b"content-length", b"transfer-encoding", b"if-match", b"if-none-match",
-     b"idempotency-key", b"x-request-id", b"host", b"expect", TRACEPARENT)
-)  # fmt: skip
 _HEALTH: Final = b"/health/"
 _QUEUED: Final = 16
 LINGER_SECONDS: Final = 1.0
-_METHODS: Final = {name: name.decode("ascii") for name in (b"GET", b"POST", b"PUT", b"PATCH", b"DELETE")}
-_OTHER_PROTOCOLS: Final = frozenset((b"CONNECT", b"PRI"))
 
 
 class ApiProtocol(HttpToolsProtocol):
@@ -58,6 +54,9 @@ class ApiProtocol(HttpToolsProtocol):
         self._length = 0
         self._parts: list[bytes] = []
         self._seen: dict[bytes, bytes] = {}
+        self._heads = Heads()
+        self._between = True
+        self._data = b""
         self._busy = False
         self._ending = False
         self._waiting: deque[tuple[Request, bool]] = deque()
@@ -123,6 +122,11 @@ class ApiProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._now = self._clock()
+        again = self._heads.again(data) if self._between else None
+        if again is not None:
+            self._answer_again(*again)
+            return
+        self._data = data if self._between else b""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -163,6 +167,7 @@ class ApiProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        self._between = False
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
@@ -190,7 +195,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._header_bytes += len(name) + len(value) + 4
         if self._header_bytes > self._most_header_bytes:
             self._turn_away(answers.LONG_HEADERS)
-        elif name in _KEPT:
+        elif name in KEPT:
             if name in self._seen:
                 if name != TRACEPARENT:
                     self._turn_away(answers.MALFORMED)
@@ -216,22 +221,13 @@ class ApiProtocol(HttpToolsProtocol):
     def _refused(self) -> Refusal | None:
         """What is wrong with the head of a request, if anything is."""
         seen, version = self._seen, self.parser.get_http_version()
-        method = self.parser.get_method()
-        self._method = _METHODS.get(method) or ("" if method in _OTHER_PROTOCOLS else method.decode("ascii"))
-        known = version == "1.1" and b"host" in seen if version != "1.0" else b"transfer-encoding" not in seen
-        if not known or not self._method or not self.url.startswith(b"/"):
+        self._method = method_of(self.parser.get_method())
+        if not self._method or not self.url.startswith(b"/"):
             return answers.MALFORMED
-        length = seen.get(b"content-length")
-        if length is not None:
-            if not length.isdigit() or len(length) > 15 or b"transfer-encoding" in seen:
-                return answers.MALFORMED
-            if int(length) > self.limits.max_body_bytes:
-                return answers.TOO_LARGE
-        elif seen.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            return answers.MALFORMED
-        if b"expect" in seen and seen[b"expect"].lower() != b"100-continue":
-            return answers.MALFORMED
-        return None if self._any_host or self.worker.is_host(seen.get(b"host", b"")) else answers.BAD_HOST
+        refusal = wrong_with(version, seen, self.limits.max_body_bytes)
+        if refusal is None and not self._any_host and not self.worker.is_host(seen.get(b"host", b"")):
+            return answers.BAD_HOST
+        return refusal
 
     def _hand_over(self) -> None:
         """A request for the ASGI application, which must not overtake an answer that is still to come."""
@@ -265,24 +261,29 @@ class ApiProtocol(HttpToolsProtocol):
         """The request is whole: answer it."""
         if self._ending:
             return
+        self._between = True
+        data, self._data = self._data, b""
         if not self._ours:
             self._await_request()
             super().on_message_complete()
             return
-        seen = self._seen
-        request = Request(
-            self._method,
-            self.url,
-            seen.get(b"authorization"),
-            b"".join(self._parts),
-            self._source,
-            self._binding,
-            seen,
-            self.worker.id_of(seen.get(b"x-request-id")),
-            self._chain,
-            self._began,
-        )
-        keep_alive = self.parser.should_keep_alive() and not self.worker.draining
+        keep_alive = self.parser.should_keep_alive()
+        hot = self.worker.dispatch.known(self._method, self.url) is not None
+        if hot and data and keep_alive and not self.parser.should_upgrade():
+            self._heads.keep(data, Head(self._method, self.url, self._seen, self._length))
+        self._come(self._seen, b"".join(self._parts), keep_alive)
+
+    def _answer_again(self, head: Head, body: bytes) -> None:
+        """The same for a request whose head was read before: the callbacks above would come to the same."""
+        self._method, self.url, self._began = head.method, head.target, self._now
+        self._come(head.headers, body, keep_alive=True)
+
+    def _come(self, seen: Mapping[bytes, bytes], body: bytes, keep_alive: bool) -> None:
+        """A request has come: answer it, or let it wait for the answers before it."""
+        request_id = self.worker.id_of(seen.get(b"x-request-id"))
+        shown, connection = seen.get(b"authorization"), (self._source, self._binding)
+        request = Request(self._method, self.url, shown, body, *connection, seen, request_id, self._chain, self._began)
+        keep_alive = keep_alive and not self.worker.draining
         if self._busy or not (self.cycle is None or self.cycle.response_complete):
             self._waiting.append((request, keep_alive))
             if len(self._waiting) >= _QUEUED:

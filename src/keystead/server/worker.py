@@ -26,6 +26,7 @@ from keystead.errors import KeysteadError
 from keystead.server.app import Told
 from keystead.server.callers import Callers
 from keystead.server.dispatch import Dispatch
+from keystead.server.flushing import Flusher
 from keystead.server.group import Group
 from keystead.server.logs import defect, say
 from keystead.server.metrics import Metrics, Row
@@ -70,7 +71,6 @@ class Worker:
         self.rates = Rates(settings.requests_per_address, settings.requests_per_principal, self.monotonic)
         self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="keystead")
         self.logins = ThreadPoolExecutor(LOGIN_THREADS, thread_name_prefix="keystead-login")
-        self.flushing = ThreadPoolExecutor(1, thread_name_prefix="keystead-audit")
         self.callers = Callers(node, owner)
         self.routes = Routes()
         self.dispatch = Dispatch(owner, self.callers, self.routes, self.rates, max_depth=settings.max_json_depth)
@@ -139,7 +139,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         node = self.owner.node
         waits = node.settings.audit_fsync == "group"
-        self.group = Group(node.recorder, loop, self.flushing, waits=waits)
+        flusher = Flusher(node.recorder.wait)
+        self.group = Group(node.recorder, loop, flusher, waits=waits)
         config = uvicorn.Config(
             Told(self),
             http=partial(ApiProtocol, self),  # type: ignore[arg-type]
@@ -173,7 +174,7 @@ class Worker:
             watching.cancel()
             self.threads.shutdown(wait=True)
             self.logins.shutdown(wait=True)
-            self.flushing.shutdown(wait=True)
+            flusher.close()
             self.callers.close()
 
     def stop(self) -> None:
