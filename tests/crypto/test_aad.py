@@ -1,5 +1,7 @@
 """Canonical AAD: one meaning, one spelling, and no two meanings in one spelling."""
 
+from types import MappingProxyType
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from keystead.crypto.aad import bind, canonical_aad, join_fields
 from keystead.errors import UsageError
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=6)
+LONG = st.integers(254, 300).map(lambda length: "é" * (length // 2) + "e" * (length % 2))
 MAPPINGS = st.dictionaries(TEXTS, TEXTS, max_size=4)
 FIELDS = st.lists(st.none() | st.binary(max_size=5) | TEXTS | st.integers(), max_size=5)
 
@@ -27,6 +30,14 @@ def test_joined_fields_are_injective(left, right):
 def test_mappings_are_injective_whatever_their_order(left, right):
     assert (canonical_aad(left) == canonical_aad(right)) == (left == right)
     assert canonical_aad(dict(reversed(left.items()))) == canonical_aad(left)
+
+
+@given(st.dictionaries(TEXTS | LONG, TEXTS | LONG, max_size=4))
+@settings(max_examples=200, deadline=None)
+def test_a_mapping_is_its_names_and_values_joined_in_the_order_of_the_names(mapping):
+    wanted = [field for name in sorted(mapping) for field in (name, mapping[name])]
+    assert canonical_aad(mapping) == join_fields(*wanted)
+    assert canonical_aad(MappingProxyType(mapping)) == join_fields(*wanted)
 
 
 @given(st.tuples(TEXTS, FIELDS), st.tuples(TEXTS, FIELDS))

@@ -27,7 +27,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from itertools import islice
 
-from keystead.audit.record import Event, Record, use_content
+from keystead.audit.record import Event, Record, use_template
 from keystead.clock import Clock
 
 
@@ -93,31 +93,29 @@ class UseCounter:
 class EachUse:
     """A record for each use: what is the same in all records of one counter is written out once.
 
-    `append` takes the content of a record and who is to be told of it, and raises AuditUnavailable where it cannot be
-    written. `request_id` gives the id of the request that is being answered, "" for none.
+    `append` takes what `use_template` gives, and the counter, and raises AuditUnavailable where the record cannot be
+    written.
     """
 
-    def __init__(self, append: Callable[[bytes, UseCounter], None], request_id: Callable[[], str]) -> None:
+    def __init__(self, append: Callable[[bytes, UseCounter], None]) -> None:
         self._append = append
-        self._request_id = request_id
         self._totals: dict[tuple[str, str], itertools.count[int]] = {}
-        self.clock: Clock
         self.node = ""
 
     def tick(self, counter: UseCounter) -> Callable[[], int]:
         """What counts a use of this counter, and writes its record."""
         total = self._totals.setdefault((counter.session, counter.event), itertools.count())
-        append, now_ms, request_id = self._append, self.clock.now_ms, self._request_id
-        node, start, end = "", b"", b""
+        append, step, add = self._append, counter.step, total.__next__
+        node, template = "", b""
 
         def tick() -> int:
-            nonlocal node, start, end
+            nonlocal node, template
             if node is not self.node:
                 node = self.node
-                start, end = use_content(node, counter.session, counter.principal, counter.event, counter.target)
-            used = counter.step()
-            next(total)
-            append(b'{"time":%d%b%b%b' % (now_ms(), start, request_id().encode("ascii"), end), counter)
+                template = use_template(node, counter.session, counter.principal, counter.event, counter.target)
+            used = step()
+            add()
+            append(template, counter)
             return used
 
         return tick
@@ -150,8 +148,6 @@ class Counts:
         each: EachUse | None = None,
     ) -> None:
         self.each = each
-        if each is not None:
-            each.clock = clock
         self.name(node)
         self._record = record
         self._tell = tell

@@ -251,8 +251,8 @@ def _detail(detail: Mapping[str, str | int]) -> str:
     return "{" + ",".join(parts) + "}"
 
 
-def use_content(node: str, session: str, principal: str, event: str, target: str) -> tuple[bytes, bytes]:
-    """The content of a use's record behind its time, before and after the request's id, which is plain ASCII."""
-    template = Record(0, node, session, principal, event, target, request_id="|").content()
-    before, _, after = template.removeprefix(b'{"time":0').partition(b'"request_id":"|"')
-    return before + b'"request_id":"', b'"' + after
+def use_template(node: str, session: str, principal: str, event: str, target: str) -> bytes:
+    """The content of a use's record, which `%` completes with its time and the request's id, as plain ASCII."""
+    content = Record(0, node, session, principal, event, target, request_id="|").content().replace(b"%", b"%%")
+    before, _, after = content.removeprefix(b'{"time":0').partition(b'"request_id":"|"')
+    return b'{"time":%d' + before + b'"request_id":"%b"' + after

@@ -29,13 +29,14 @@ def join_fields(*fields: bytes | str | int | None) -> bytes:
             continue
         data = field if type(field) is bytes else str(field).encode()
         length = len(data)
-        if length < 256:
-            parts += (_LENGTHS[length], data)
-        elif length <= MAX_FIELD:
-            parts += (length.to_bytes(4, "big"), data)
-        else:
-            raise ValueError("a field of an AAD must be shorter than 4 GiB")
+        parts += (_LENGTHS[length] if length < 256 else _long(length), data)
     return b"".join(parts)
+
+
+def _long(length: int) -> bytes:
+    if length > MAX_FIELD:
+        raise ValueError("a field of an AAD must be shorter than 4 GiB")
+    return length.to_bytes(4, "big")
 
 
 def bind(kind: str, *fields: bytes | str | int | None) -> bytes:
@@ -56,7 +57,7 @@ def canonical_aad(aad: AAD) -> bytes:
     try:
         if isinstance(aad, str):
             return aad.encode()
-        if isinstance(aad, Mapping):
+        if type(aad) is dict or isinstance(aad, Mapping):
             return _canonical_mapping(aad)
         problem = "an AAD must be bytes, text, or a mapping of text to text"
     except UnicodeEncodeError:
@@ -69,7 +70,15 @@ def _canonical_mapping(aad: Mapping[str, str]) -> bytes:
     for name, value in aad.items():
         if not (isinstance(name, str) and isinstance(value, str)):
             raise UsageError("an AAD mapping must be of text to text")
-    items: list[str] = []
+    # As `join_fields` does it, in the fewest steps: each encryption under a context comes through here.
+    parts: list[bytes] = []
     for name in sorted(aad):
-        items += (name, aad[name])
-    return join_fields(*items)
+        key, text = str(name).encode(), str(aad[name]).encode()
+        length, size = len(key), len(text)
+        parts += (
+            _LENGTHS[length] if length < 256 else _long(length),
+            key,
+            _LENGTHS[size] if size < 256 else _long(size),
+            text,
+        )
+    return b"".join(parts)

@@ -15,7 +15,7 @@ from keystead.audit.journal import Journal
 from keystead.clock import Clock
 from keystead.crypto.material import KeyMaterial
 from keystead.errors import DataError, IntegrityError, OperatorError, StoreBusy, StoreUnavailable
-from keystead.gate import REQUEST_ID, Entry, Gate, failure
+from keystead.gate import Entry, Gate, failure
 from keystead.keys.manage import DataKeyManager
 from keystead.keys.ring import KeyRing
 from keystead.keys.use import CallerKeys, DataUse
@@ -100,7 +100,7 @@ class Node:
         self.ring = KeyRing(root, lambda: SqliteDataKeys(self.store.read()))
         self.policies = policy_engine(self)
         self.gate: Gate[Any] = make_gate(self)
-        each = EachUse(self.recorder.append_use, REQUEST_ID.get) if settings.record_each_use else None
+        each = EachUse(self.recorder.append_use) if settings.record_each_use else None
         told = self.recorder.call_back
         self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name, tell=told, each=each)
         self.cache = ValueCache()

@@ -53,12 +53,12 @@ class Recorder:
         self._woken()
         self._tell(entry)
 
-    def append_use(self, content: bytes, use: UseCounter) -> None:
+    def append_use(self, template: bytes, use: UseCounter) -> None:
         """Write the record of one use, where each has one; many of one kind in one request share theirs."""
         uses = getattr(self._mine, "uses", None)
         if uses is not None:
             uses[use] = uses.get(use, 0) + 1
-        elif not self._write(content):
+        elif not self._write(template % (self._clock.now_ms(), REQUEST_ID.get().encode("ascii"))):
             self._woken()
         if _LOG.isEnabledFor(logging.DEBUG):
             log_event(use.event, use.target, "success", {})

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from keystead.access.methods.strict_json import parse_object
@@ -309,11 +308,11 @@ class Dispatch:
             # The first call opens the period; then nearly all go the short way.
             found[0] = self._one(caller, endpoint, name, operation, items[0])
             for number, item in enumerate(items[1:], 1):
-                with suppress(
-                    KeysteadError, ValueError
-                ):  # the way of a single call meets it again, and says what it is
+                try:
                     made = attempt(caller, name, item)
-                    found[number] = None if isinstance(made, WouldWait) else made
+                except (KeysteadError, ValueError):
+                    continue  # the way of a single call meets it again, and says what it is
+                found[number] = None if isinstance(made, WouldWait) else made
         parts = [
             self._one(caller, endpoint, name, operation, item) if made is None else made
             for made, item in zip(found, items, strict=True)

@@ -25,9 +25,9 @@ SHORT: Final = 16_384
 
 
 def _is_context(context: Any) -> bool:
-    if type(context) is not dict:
-        return context is None or type(context) is str
-    return set(map(type, context.values())) <= _TEXTS
+    if type(context) is dict:
+        return set(map(type, context.values())) <= _TEXTS
+    return context is None or type(context) is str
 
 
 def _short(text: Any) -> bytes | None:
