@@ -415,6 +415,24 @@ def test_a_setting_records_each_use_in_the_place_of_counts(opened: Open) -> None
     assert all("uses" not in record.detail for record in records)
 
 
+def test_where_each_use_is_recorded_a_batch_has_records_that_say_how_many_uses_there_were(opened: Open) -> None:
+    kms = opened(settings=replace(BY_HAND, record_each_use=True)).kms
+    events = recorded(kms)
+    kms.keys.create("orders")
+    kms.keys.create("sums", type="hmac-sha-256")
+    for operation, name, items, event in (
+        ("encrypt", "orders", [{"data": b"x"}] * 1_000, "key_encrypted"),
+        ("mac", "sums", [{"message": b"x"}] * 999 + [{"message": "no bytes"}], "key_mac_made"),
+    ):
+        answers = kms.keys.batch(operation, name, items)
+        done = sum(answer.error is None for answer in answers)
+        records = [item.record for item in kms.audit.tail(2_000) if item.record.event == event]
+        assert sum(int(record.detail.get("uses", 1)) for record in records) == done >= 999
+        assert len(records) < 20
+        assert [name for name, _, _ in events].count(event) == len(records)
+        assert kms.node.counts.total(event=event) == done
+
+
 def test_a_callback_on_a_reading_may_read_the_same_secret(store: Connection) -> None:
     kms, read = store.kms, []
 

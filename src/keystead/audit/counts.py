@@ -55,6 +55,10 @@ class UseCounter:
         """Count one use, without a record."""
         return next(self._count)
 
+    def skip(self, uses: int) -> None:
+        """The same for that many."""
+        deque(islice(self._count, uses), 0)
+
     def use(self) -> None:
         """Count one use, with its opening record where it is the first of a period.
 
@@ -66,16 +70,19 @@ class UseCounter:
             self._counts.resume(self)
 
     def use_many(self, uses: int) -> None:
-        """Count that many uses, the last of them by `use`; where each has a record of its own, all of them.
+        """Count that many uses, the last of them by `use`; where each has a record, one that says how many there were.
 
         Raises:
             AuditUnavailable: as for `use`.
         """
-        if self.open and uses > 1 and self._counts.each is None:
-            deque(islice(self._count, uses - 1), 0)
-            uses = 1
-        for _ in range(uses):
+        if uses < 1:
+            return
+        self.skip(uses - 1)
+        if uses == 1 or self._counts.each is None:
             self.use()
+        else:
+            self.step()
+            self._counts.each.many(self, uses)
 
     def total(self) -> int:
         """Uses so far, in all periods."""
@@ -93,12 +100,15 @@ class UseCounter:
 class EachUse:
     """A record for each use: what is the same in all records of one counter is written out once.
 
-    `append` takes what `use_template` gives, and the counter, and raises AuditUnavailable where the record cannot be
-    written.
+    `append` takes what `use_template` gives, and the counter; `append_many` the counter, and how many uses one record
+    is for. Both raise AuditUnavailable where the record cannot be written.
     """
 
-    def __init__(self, append: Callable[[bytes, UseCounter], None]) -> None:
+    def __init__(
+        self, append: Callable[[bytes, UseCounter], None], append_many: Callable[[UseCounter, int], None]
+    ) -> None:
         self._append = append
+        self._append_many = append_many
         self._totals: dict[tuple[str, str], itertools.count[int]] = {}
         self.node = ""
 
@@ -119,6 +129,11 @@ class EachUse:
             return used
 
         return tick
+
+    def many(self, counter: UseCounter, uses: int) -> None:
+        """Write one record for that many uses of this counter, which has counted them."""
+        deque(islice(self._totals.setdefault((counter.session, counter.event), itertools.count()), uses), 0)
+        self._append_many(counter, uses)
 
     def total(self, event: str, session: str) -> int:
         """Uses so far, of one event or session or (where they are "") of all."""

@@ -100,7 +100,7 @@ class Node:
         self.ring = KeyRing(root, lambda: SqliteDataKeys(self.store.read()))
         self.policies = policy_engine(self)
         self.gate: Gate[Any] = make_gate(self)
-        each = EachUse(self.recorder.append_use) if settings.record_each_use else None
+        each = EachUse(self.recorder.append_use, self.recorder.append_uses) if settings.record_each_use else None
         told = self.recorder.call_back
         self.counts = Counts(self.recorder.append_record, clock=clock, node=self.name, tell=told, each=each)
         self.cache = ValueCache()

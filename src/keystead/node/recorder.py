@@ -65,6 +65,16 @@ class Recorder:
         if use.event in self._callbacks:
             self.call_back(Entry(use.session, use.principal, use.event, use.target))
 
+    def append_uses(self, use: UseCounter, uses: int) -> None:
+        """Write one record of many uses that were made in one call."""
+        counted = getattr(self._mine, "uses", None)
+        if counted is not None:
+            counted[use] = counted.get(use, 0) + uses
+        elif not self._write(self._content(_of_many(use, uses))):
+            self._woken()
+        log_event(use.event, use.target, "success", {"uses": uses})
+        self.call_back(_of_many(use, uses))
+
     def hold(self) -> None:
         """Keep what this thread records from now on, until `release`: for many answers that leave together."""
         self._mine.held = []
@@ -97,9 +107,7 @@ class Recorder:
         finally:
             self._mine.uses = None
             for use, uses in counted.items():
-                self._write(
-                    self._content(Entry(use.session, use.principal, use.event, use.target, detail={"uses": uses}))
-                )
+                self._write(self._content(_of_many(use, uses)))
             self.wait(self.release())
 
     def wait(self, position: int) -> None:
@@ -223,6 +231,10 @@ class Recorder:
         for name in wanted:
             self._callbacks[name] = (*self._callbacks.get(name, ()), heard)
         return end
+
+
+def _of_many(use: UseCounter, uses: int) -> Entry:
+    return Entry(use.session, use.principal, use.event, use.target, detail={"uses": uses})
 
 
 def node_name() -> str:
