@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import itertools
 import logging
 import os
@@ -23,6 +22,7 @@ from uvicorn.server import Server
 from keystead.access.methods.certificates import binding_of
 from keystead.crypto.material import random_bytes
 from keystead.errors import KeysteadError
+from keystead.server import memory
 from keystead.server.app import Told
 from keystead.server.callers import Callers
 from keystead.server.dispatch import Dispatch
@@ -195,7 +195,7 @@ class Worker:
             now = self.monotonic()
             if now >= trim:
                 trim = now + TRIM_SECONDS
-                await asyncio.get_running_loop().run_in_executor(self.threads, give_back_memory)
+                await asyncio.get_running_loop().run_in_executor(self.threads, memory.give_back)
             if orphaned is not None and os.getppid() != parent:
                 say(logging.WARNING, "parent_lost")
                 orphaned()
@@ -232,14 +232,6 @@ class _Server(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._worker.draining = True
         await super().shutdown(sockets)
-
-
-def give_back_memory() -> None:
-    """Give the system back what the C library keeps and nothing lies in; each thread's share of it grows otherwise for
-    as long as the server runs. Where the library cannot, nothing happens."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def run_loop(work: Coroutine[Any, Any, None]) -> None:
