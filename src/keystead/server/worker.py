@@ -42,7 +42,7 @@ from keystead.services.kms import KMSService
 _ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 SWEEP_SECONDS: Final = 0.5
 CHANGES_SECONDS: Final = 0.05
-TRIM_SECONDS: Final = 60.0
+TRIM_SECONDS: Final = 10.0
 LOGIN_THREADS: Final = 4
 """Logins that are looked at together. They wait for derivations and for issuers, and strangers may ask for them."""
 _STREAMED: Final = (b"/api/v1/openapi.json", b"/api/v1/changes")

@@ -52,7 +52,7 @@ def soaked(world: World, seconds: float) -> tuple[dict[str, str], list]:
     world.site.start()
     actors = [kind(world, number) for kind, count in CLIENTS for number in range(count)]
     began = time.monotonic()
-    measuring, faults = Measuring(world.site, began), Faults(world, seconds, began)
+    measuring, faults = Measuring(world, began, seconds * WARM_UP), Faults(world, seconds, began)
     for thread in (*actors, measuring, faults):
         thread.start()
     while (left := began + seconds - time.monotonic()) > 0:

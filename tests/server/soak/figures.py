@@ -31,13 +31,16 @@ class Verdict(NamedTuple):
     def row(self) -> str:
         samples = self.course.samples
         lived = f"{samples[0].at:.0f} to {samples[-1].at:.0f} s"
+        most = max(sample.rss_kib for sample in samples) / MIB
         if self.rss is None or self.anonymous is None or self.files is None:
-            return f"| {self.course.name} | {lived} | | {samples[-1].rss_kib / MIB:.1f} | | | too short for a line |"
-        measured = f"{self.rss.windows} windows"
+            return f"| {self.course.name} | {lived} | {most:.1f} | | | | | too short for a line |"
+        measured = f"{self.rss.points} rests"
         memory = f"{self.rss.first:.2f} to {self.rss.last:.2f}"
         slope = f"{self.rss.an_hour:+.2f} ({self.anonymous.an_hour:+.2f} anonymous)"
         files = f"{self.files.first:.0f} to {self.files.last:.0f} ({self.sockets[0]} to {self.sockets[1]} sockets)"
-        return f"| {self.course.name} | {lived} | {measured} | {memory} | {slope} | {files} | {self.word} |"
+        return (
+            f"| {self.course.name} | {lived} | {most:.1f} | {measured} | {memory} | {slope} | {files} | {self.word} |"
+        )
 
     @property
     def word(self) -> str:
@@ -69,8 +72,8 @@ def told(seconds: float, seed: int, figures: dict[str, str], lines: list[Verdict
         f"{seconds / 60:g} minutes, seed {seed}; {len(differences)} differences from the model; "
         f"{len(fitted)} processes lived long enough for a line, and {sum(each.is_missed for each in fitted)} missed.",
         "",
-        "| process | lived | after warm-up | MiB | MiB an hour | descriptors without sockets | target |",
-        "|---|---|---|---|---|---|---|",
+        "| process | lived | most MiB | after warm-up | MiB at rest | MiB an hour | files (sockets) | target |",
+        "|---|---|--:|---|---|---|---|---|",
         *rows,
         "",
         "| what | |",

@@ -1,4 +1,9 @@
-"""What the operating system says of the server's processes, and lines through it that few outliers do not move."""
+"""What the operating system says of the server's processes, and lines through it that few outliers do not move.
+
+Under load a worker's memory is that of what it is doing: some 256 KiB a connection as its buffers fill, 64 MiB while a
+password is checked. What it keeps shows when nobody asks anything: so the clients rest now and then, without a
+connection, until the server has had the time to give back what it can, and the line is drawn through those moments.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.server.soak.site import Process, Site
+from tests.server.soak.site import Process
+from tests.server.soak.world import World
 
 EVERY_SECONDS = 2.0
-WINDOW_SECONDS = 20.0
-LEAST_WINDOWS = 6
+LOAD_SECONDS = 27.0
+REST_SECONDS = 17.0
+"""Until the last client has let go, and a worker has given back what it can, which it does every ten seconds."""
+LEAST_RESTS = 6
 """With fewer, a process is told of and no line is drawn."""
 MIB = 1024.0
 
@@ -36,65 +44,72 @@ class Course:
 
     process: Process
     samples: list[Sample] = field(default_factory=list)
+    rests: list[Sample] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return f"{'worker' if self.process.is_worker else 'parent'} {self.process.pid}"
 
     def settled(self, warm_up: float) -> list[Sample]:
-        """The samples after the warm-up of the soak, and after a third of the process's own life."""
+        """The rests after the warm-up of the soak, and after a third of the process's own life."""
         first, last = self.samples[0].at, self.samples[-1].at
         since = max(warm_up, first + (last - first) / 3) if first > EVERY_SECONDS * 4 else warm_up
-        return [sample for sample in self.samples if sample.at >= since]
+        return [sample for sample in self.rests if sample.at >= since]
 
 
 class Line(NamedTuple):
-    """A slope an hour, the windows that it was drawn through, and where they begin and end."""
+    """A slope an hour, the points that it was drawn through, and where they begin and end."""
 
     an_hour: float
-    windows: int
+    points: int
     first: float
     last: float
 
 
 def line(points: list[tuple[float, float]]) -> Line | None:
-    """Theil and Sen's slope through the minima of windows: what is only held for a moment is not seen."""
-    if not points:
+    """Theil and Sen's slope."""
+    if len(points) < LEAST_RESTS:
         return None
-    windows: dict[int, list[tuple[float, float]]] = {}
-    for at, value in points:
-        windows.setdefault(int((at - points[0][0]) // WINDOW_SECONDS), []).append((at, value))
-    lowest = [
-        (statistics.fmean(at for at, _ in found), min(value for _, value in found))
-        for found in windows.values()
-        if len(found) >= 3
-    ]
-    if len(lowest) < LEAST_WINDOWS:
-        return None
-    slope = statistics.median((b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(lowest, 2))
-    return Line(slope * 3_600, len(lowest), lowest[0][1], lowest[-1][1])
+    slope = statistics.median((b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(points, 2))
+    return Line(slope * 3_600, len(points), points[0][1], points[-1][1])
 
 
 class Measuring(threading.Thread):
-    """Looks at every process of the server each few seconds, and at the sizes of what it stores."""
+    """Looks at every process of the server each few seconds, at the sizes of what it stores, and, from `warm_up` on
+    (seconds), at what is left in each process when nobody asks anything."""
 
-    def __init__(self, site: Site, began: float) -> None:
+    def __init__(self, world: World, began: float, warm_up: float) -> None:
         super().__init__(name="measuring", daemon=True)
-        self._site, self._began = site, began
+        self._world, self._began, self._warm_up = world, began, warm_up
         self.courses: dict[tuple[int, int], Course] = {}
         self.sizes: list[tuple[float, int, int, int]] = []
         self.over = threading.Event()
 
     def run(self) -> None:
+        turn = self._began + self._warm_up + LOAD_SECONDS
         while not self.over.wait(EVERY_SECONDS):
-            at = time.monotonic() - self._began
-            for process in self._site.processes():
-                sample = look(process.pid, at)
-                if sample is not None:
-                    course = self.courses.setdefault((process.pid, process.started), Course(process))
-                    course.process = process  # a new parent is a worker's child for a moment
-                    course.samples.append(sample)
-            self.sizes.append((at, *sizes(self._site.store)))
+            now = time.monotonic()
+            resting = self._world.resting.is_set()
+            ends = resting and now >= turn
+            self._look(now - self._began, at_rest=ends)
+            if ends:
+                self._world.resting.clear()
+                turn = now + LOAD_SECONDS
+            elif not resting and now >= turn:
+                self._world.resting.set()
+                turn = now + REST_SECONDS
+        self._world.resting.clear()
+
+    def _look(self, at: float, *, at_rest: bool) -> None:
+        for process in self._world.site.processes():
+            sample = look(process.pid, at)
+            if sample is not None:
+                course = self.courses.setdefault((process.pid, process.started), Course(process))
+                course.process = process  # a new parent is a worker's child for a moment
+                course.samples.append(sample)
+                if at_rest:
+                    course.rests.append(sample)
+        self.sizes.append((at, *sizes(self._world.site.store)))
 
 
 def look(pid: int, at: float) -> Sample | None:

@@ -23,12 +23,14 @@ API = "/api/v1"
 @dataclass
 class World:
     """`expected` has, by request id, the event of each answered request and how often its record must be there.
-    `quiet` is set while nothing is killed, and long after: then no answer may be lost."""
+    `quiet` is set while nothing is killed, and long after: then no answer may be lost. While `resting` is set, no
+    client asks anything, nor holds a connection."""
 
     site: Site
     seed: int
     over: threading.Event = field(default_factory=threading.Event)
     quiet: threading.Event = field(default_factory=threading.Event)
+    resting: threading.Event = field(default_factory=threading.Event)
     differences: list[str] = field(default_factory=list)
     expected: dict[str, tuple[str, int]] = field(default_factory=dict)
 
@@ -79,8 +81,16 @@ class Actor(threading.Thread):
                     self.counts["whole comparisons"] += 1
                     due = time.monotonic() + COMPARE_SECONDS
                 time.sleep(self.chosen.expovariate(1 / self.pause))
+                self.rest()
         except Exception:
             self.world.differ(f"{self.name} ended: {traceback.format_exc()}")
+
+    def rest(self) -> None:
+        """Let go of every connection while that is asked for."""
+        if self.world.resting.is_set():
+            self.connections.close()
+            while self.world.resting.is_set() and not self.world.over.is_set():
+                time.sleep(0.1)
 
     # Asking
 
