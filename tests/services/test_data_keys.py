@@ -24,6 +24,7 @@ from keystead.errors import (
     KeysteadError,
     SecretDeleted,
     StoreUnavailable,
+    UsageError,
 )
 from keystead.keys.lifecycle import KeyState
 from keystead.keys.limits import MESSAGE_LIMIT, ROTATE_AT_MESSAGES
@@ -244,10 +245,10 @@ def test_an_edited_count_is_found(kms: KMSService, path: Path) -> None:
 def test_the_active_key_and_an_unknown_one_are_not_destroyed(kms: KMSService) -> None:
     with pytest.raises(KeyStateError, match="active"):
         kms.destroy_data_key(kms.list_data_keys().items[0].id)
-    for unknown in ("default-1", "", "x" * 1000):
-        with pytest.raises(DataKeyNotFound):
+    for unknown, error in (("default-1", DataKeyNotFound), ("", UsageError), ("x" * 1000, UsageError)):
+        with pytest.raises(error):
             kms.destroy_data_key(unknown)
-        with pytest.raises(DataKeyNotFound):
+        with pytest.raises(error):
             kms.affected_by_destroying(unknown)
     assert [info.state for info in kms.list_data_keys().items] == ["active"]
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
-from tests.services.conftest import BY_HAND, Open
 
 from keystead.access.principal import Principal
 from keystead.access.session import Authentication, Session
@@ -65,17 +63,6 @@ def test_every_use_is_counted_once_whichever_way_it_went(warm: Any, store: Conne
     assert counts.total(event="key_encrypted") == 1001
     assert counts.total(event="key_mac_made") == 133
     assert (counts.total(event="key_decrypted"), counts.total(event="key_mac_verified")) == (9, 5)
-
-
-def test_where_each_use_has_a_record_a_batch_leaves_one_for_each_item(opened: Open) -> None:
-    kms = opened(settings=dataclasses.replace(BY_HAND, record_each_use=True)).kms
-    kms.keys.create("box")
-    kms.keys.create("mac", type="hmac-sha-256")
-    seen: list[str] = []
-    kms.on_event(["key_encrypted", "key_mac_made"], lambda facts: seen.append(facts["event"]))
-    kms.keys.batch("encrypt", "box", [{"data": b"x"}] * 100)
-    kms.keys.batch("mac", "mac", [{"message": b"x"}] * 70)
-    assert (seen.count("key_encrypted"), seen.count("key_mac_made")) == (100, 70)
 
 
 def test_a_batch_has_a_nonce_and_a_context_for_each_item(warm: Any) -> None:

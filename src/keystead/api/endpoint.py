@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from keystead.api.bounds import ADDED, bounded
+from keystead.api.names import check_path_name
 from keystead.api.operations import PREFIX, Operation
 from keystead.api.problems import problem, read_problem
 from keystead.api.reading import parameters_of, result_of
@@ -49,6 +50,7 @@ class Endpoint:
         before, _, rest = operation.path.partition("{")
         self.path_parameter, _, self.verb = rest.partition("}") if rest else ("", "", "")
         self.before = PREFIX + before
+        self.collection = before.strip("/")
 
     @cached_property
     def parameters(self) -> list[Member]:
@@ -172,13 +174,17 @@ class Endpoint:
         """The path of a call, its query and its body.
 
         Raises:
-            UsageError: an argument of a type that does not travel.
+            UsageError: a name that is none, or an argument of a type that does not travel.
         """
         path = self.before
         if self.path_parameter:
-            path += quote(str(arguments[self.path_parameter]), safe="/+=@") + self.verb
+            name = check_path_name(self.collection, self.operation.id, arguments[self.path_parameter])
+            path += quote(name, safe="/+=@") + self.verb
         if self.in_query:
             return path, self._query(arguments), {}
+        return path, [], self._body(arguments)
+
+    def _body(self, arguments: Mapping[str, Any]) -> Body:
         body: Body = {}
         for attribute, member, shape, _ in self.given:
             if (value := arguments.get(attribute, KEEP)) is not KEEP:
@@ -187,7 +193,7 @@ class Endpoint:
         if self.is_batch:
             single = self._of(arguments["operation"])
             body["items"] = [single._item(item) for item in body["items"]]
-        return path, [], body
+        return body
 
     def _item(self, item: Any) -> Body:
         """The body of one item of a batch of this operation. A misspelt argument is not to be left out in silence."""
@@ -196,7 +202,7 @@ class Endpoint:
             raise UsageError(
                 "an item is a mapping of arguments of the single call", hint=f"known are {', '.join(sorted(known))}"
             )
-        return self.request({"name": "", **item})[2]
+        return self._body(item)
 
     def _query(self, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:
         pairs: list[tuple[str, str]] = []

@@ -38,6 +38,7 @@ from keystead.errors import (
 )
 from keystead.gate import WOULD_WAIT, WouldWait
 from keystead.keys.stream import End
+from keystead.seal.slots import SlotInfo, find_slot
 from keystead.secrets.names import Reference, check_name
 from keystead.secrets.value import SecretValue
 from keystead.secrets.write import Value
@@ -85,9 +86,15 @@ def _follow(self: Any, stop: threading.Event, *, count: int = 0) -> Iterator[Log
     return follow(self, self._asking.session_id, stop, count)
 
 
+def _find(self: Any, which: str) -> SlotInfo:
+    """The slot of an id, the beginning of one, or a label. Raises SlotNotFound; UsageError where several fit."""
+    found: SlotInfo = find_slot(self.list(limit=1_000).items, which)
+    return found
+
+
 _KEYS: Final = _below(NamedKeyOperations, "kms.keys")
 _STREAMS: Final = _below(StreamOperations, "kms._streams")
-_SLOTS: Final = _below(SlotOperations, "kms.slots")
+_SLOTS: Final = _below(SlotOperations, "kms.slots", find=_find)
 _AUDIT: Final = _below(AuditOperations, "kms.audit", follow=_follow)
 _TOKENS: Final = _below(TokenOperations, "kms.tokens")
 _GRANTS: Final = _below(GrantOperations, "kms.grants")

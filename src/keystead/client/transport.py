@@ -90,7 +90,7 @@ class Transport:
             What the method raises on a store, and ServerUnavailable.
         """
         path, query, body = endpoint.request(arguments)
-        target = f"{path}?{urlencode(query)}" if query else path
+        target = f"{path}?{urlencode(query, errors='surrogatepass')}" if query else path
         answered = self.send(endpoint.operation.verb, target, None if endpoint.in_query else body, token)
         try:
             found = parse_object(answered.body) if answered.body else None

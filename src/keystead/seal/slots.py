@@ -136,10 +136,10 @@ def find_slot(slots: Sequence[AnySlot], which: str) -> AnySlot:
     fitting = [slot for slot in slots if digits and slot.id.removeprefix(_PREFIX).startswith(digits)]
     if len(fitting) > 1:
         raise UsageError(
-            f"{which} fits more than one slot: {', '.join(slot.id for slot in fitting)}", hint="give the whole id"
+            f"{which!r} fits more than one slot: {', '.join(slot.id for slot in fitting)}", hint="give the whole id"
         )
     if not fitting:
-        raise SlotNotFound(f"the store has no key slot {which}", hint="see `keystead slots list`")
+        raise SlotNotFound(f"the store has no key slot {which!r}", hint="see `keystead slots list`")
     return fitting[0]
 
 

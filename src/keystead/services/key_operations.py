@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keystead.access.session import check_session_id
 from keystead.errors import UsageError
@@ -19,6 +20,8 @@ from keystead.storage.store_row import SqliteRevocations
 
 if TYPE_CHECKING:
     from keystead.node.slots import SlotManager
+
+_KEY_ID: Final = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9_+=.@-]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class KeyOperations(SessionFace):
 
     def affected_by_destroying(self, id: str) -> Affected:  # noqa: A002 - the field's name
         """What destroying a data key would make unreadable here. Raises DataKeyNotFound."""
-        return self._node.data_keys.affected(self._session, _key_id(id))
+        return self._node.data_keys.affected(self._session, check_data_key_id(id))
 
     def destroy_data_key(self, id: str) -> DataKeyInfo:  # noqa: A002 - the field's name
         """Destroy a data key and every stored version under it. There is no undo.
@@ -108,7 +111,7 @@ class KeyOperations(SessionFace):
         Raises:
             DataKeyNotFound; KeyStateError for the active key and a destroyed one.
         """
-        return self._node.data_keys.destroy(self._session, _key_id(id))
+        return self._node.data_keys.destroy(self._session, check_data_key_id(id))
 
     def own_credential(self) -> dict[str, Credential]:
         """The slot by which this service opened its store, and its credential, looked for again: for `rekey`."""
@@ -170,7 +173,8 @@ class KeyOperations(SessionFace):
         node.end_session(id)
 
 
-def _key_id(text: str) -> str:
-    if not isinstance(text, str) or not text.isascii():
+def check_data_key_id(text: str) -> str:
+    """The id itself, if it has the form of a data key's. Raises UsageError."""
+    if not isinstance(text, str) or not _KEY_ID.fullmatch(text):
         raise UsageError("not the id of a data key", hint="keystead keys list")
     return text

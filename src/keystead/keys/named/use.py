@@ -32,6 +32,7 @@ from keystead.keys.named.arguments import (
 )
 from keystead.keys.named.facts import asked_facts
 from keystead.keys.named.hot import Checking, Making, Sealing, Signing, Tables, Verifying, starts
+from keystead.keys.named.names import check_key_name
 from keystead.keys.named.results import GeneratedKey, Mac, SharedSecret, Signature
 from keystead.keys.named.ring import LoadedKey, NamedKeyRing
 from keystead.keys.named.rules import EVENTS, SYMMETRIC, Operation, require_operation
@@ -86,6 +87,7 @@ class NamedKeyUse:
         return bound
 
     def _admit(self, operation: Operation, name: str, context: AAD) -> _Bound:
+        check_key_name(name)
         # First, so that what is asked about is the key that the name stands for by now, with its tags of now.
         self._gate.refreshed(self._session, f"key/{name}")
         ended, table = self._ended, self._bound
