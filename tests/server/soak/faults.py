@@ -30,8 +30,8 @@ class Faults(threading.Thread):
 
     def plan(self) -> list[tuple[float, Callable[[], None]]]:
         early = [0.02, 0.06, 0.10, 0.14, 0.22]
-        # A minute apart in a soak of a quarter of an hour, and not more often in a shorter one.
-        late = [WARM_UP + step * max(0.06, 45 / self._seconds) for step in range(5)]
+        # So far apart that each has lived; soon over in a long soak, so that the last one lives long.
+        late = [WARM_UP + step * max(0.015, 45 / self._seconds) for step in range(5)]
         at: list[tuple[float, Callable[[], None]]] = [(part, self.kill_any) for part in early]
         at += [(part, self.kill_youngest) for part in late if part < LATE]
         at += [(0.08, self.kill_parent), (0.18, self.kill_all), (0.26, self.kill_parent)]
