@@ -52,7 +52,7 @@ class Course:
         return f"{'worker' if self.process.is_worker else 'parent'} {self.process.pid}"
 
     def settled(self, warm_up: float) -> list[Sample]:
-        """The rests after the warm-up of the soak and that of the process: a third of its life, five minutes at most."""
+        """The rests behind the warm-up of the soak, and its own: a third of its life, five minutes at most."""
         first, last = self.samples[0].at, self.samples[-1].at
         since = max(warm_up, first + min(OWN_SECONDS, (last - first) / 3))
         return [sample for sample in self.rests if sample.at >= since]
