@@ -55,7 +55,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._parts: list[bytes] = []
         self._seen: dict[bytes, bytes] = {}
         self._heads = Heads()
-        self._between = True
+        self._between = self._goes_on = True
         self._data = b""
         self._busy = False
         self._ending = False
@@ -133,7 +133,8 @@ class ApiProtocol(HttpToolsProtocol):
             # No other protocol is spoken here: the request was answered, or is being, and is the last one.
             self._end()
         except httptools.HttpParserError:
-            self._turn_away(answers.MALFORMED)
+            if self._goes_on:  # what is behind the last message takes no answer away
+                self._turn_away(answers.MALFORMED)
 
     def _end(self) -> None:
         """The answer that is under way is the last one of this connection."""
@@ -261,13 +262,12 @@ class ApiProtocol(HttpToolsProtocol):
         """The request is whole: answer it."""
         if self._ending:
             return
-        self._between = True
+        self._between = self._goes_on = keep_alive = self.parser.should_keep_alive()
         data, self._data = self._data, b""
         if not self._ours:
             self._await_request()
             super().on_message_complete()
             return
-        keep_alive = self.parser.should_keep_alive()
         hot = self.worker.dispatch.known(self._method, self.url) is not None
         if hot and data and keep_alive and not self.parser.should_upgrade():
             self._heads.keep(data, Head(self._method, self.url, self._seen, self._length))
