@@ -318,11 +318,11 @@ class ApiProtocol(HttpToolsProtocol):
         waiting = self.loop.run_in_executor(threads, worker.dispatch.answer, request)
         waiting.add_done_callback(partial(self._answered, request, keep_alive))
 
-    def _leave(self, request: Request, body: bytes, keep_alive: bool, error: AuditUnavailable | None) -> None:
+    def _leave(self, request: Request, body: bytes | Answer, keep_alive: bool, error: AuditUnavailable | None) -> None:
         if error is not None:
             self._done(request, of_error(error, request.request_id), keep_alive)
-        elif not keep_alive or self._ending or self._waiting:
-            self._done(request, Answer(200, body), keep_alive)
+        elif not keep_alive or self._ending or self._waiting or isinstance(body, Answer):
+            self._done(request, body if isinstance(body, Answer) else Answer(200, body), keep_alive)
         else:
             # The same in fewer steps, for nearly all of them.
             self._busy = False
