@@ -204,6 +204,27 @@ def bodies(draw: st.DrawFn, members: dict[str, str]) -> bytes:
     return before.encode() + written(found) + behind.encode()
 
 
+@pytest.mark.parametrize("operation", sorted(HOT))
+def test_what_was_answered_before_is_answered_at_once(lab: Lab, operation: str) -> None:
+    found = [asked for asked in lab.asked if asked.operation == operation]
+    assert found
+    for asked in found:
+        for _ in range(2):  # the first reading of a secret is one of the store
+            assert lab.dispatch.answer(lab.request(asked)).status == 200
+        # One version or label of a secret is looked up anew each time.
+        assert (lab.at_once(lab.request(asked)) is not None) == (b"%23" not in asked.target)
+
+
+def test_what_reads_a_secret_that_is_bytes_leaves_one_record(lab: Lab) -> None:
+    asked = Asked("kms.get_secret", "GET", b"/api/v1/secrets/bytes", {})
+    for _ in range(2):
+        lab.dispatch.answer(lab.request(asked))
+    lab.recorded()
+    at_once = lab.at_once(lab.request(asked))
+    assert [facts["event"] for facts in lab.recorded()] == ["cache_hit"]
+    assert at_once == lab.dispatch.answer(lab.request(asked))
+
+
 def test_the_version_of_a_secret_stands_in_each_answer(lab: Lab) -> None:
     request = lab.request(Asked("kms.get_secret", "GET", b"/api/v1/secrets/plain", {}))
     for answer in (lab.dispatch.answer(request), lab.dispatch.answer(request), lab.at_once(request)):

@@ -135,15 +135,12 @@ def get_secret(caller: Caller, name: str, _body: Body) -> Answer | WouldWait:
         return WOULD_WAIT
     secret, expires_ms = found
     value = secret.reveal()
-    if type(value) is not str:
-        return WOULD_WAIT
+    if isinstance(value, str):
+        told = b'"value":%b' % json.dumps(value).encode("ascii")
+    else:
+        told = b'"value_base64":"%b"' % b2a_base64(value, newline=False)
     until = b"null" if expires_ms is None else b"%d" % max(0, expires_ms - caller.node.clock.now_ms())
-    body = b'{"name":"%b","version":%d,"value":%b,"expires_in_ms":%b}' % (
-        name.encode("ascii"),
-        secret.version,
-        json.dumps(value).encode("ascii"),
-        until,
-    )
+    body = b'{"name":"%b","version":%d,%b,"expires_in_ms":%b}' % (name.encode("ascii"), secret.version, told, until)
     return Answer(200, body, headers=((b"etag", b'"%d"' % secret.version),))
 
 
