@@ -225,6 +225,21 @@ def test_what_reads_a_secret_that_is_bytes_leaves_one_record(lab: Lab) -> None:
     assert at_once == lab.dispatch.answer(lab.request(asked))
 
 
+@pytest.mark.parametrize("operation", ["keys.encrypt", "kms.encrypt"])
+@pytest.mark.parametrize("context", ['"\\ud800"', '{"a":"\\ud800"}', '{"\\ud800":"a"}'])
+def test_a_context_that_has_no_bytes_leaves_no_record_of_an_encryption_at_once(
+    lab: Lab, operation: str, context: str
+) -> None:
+    asked = next(asked for asked in lab.asked if asked.operation == operation)
+    name = "context" if operation == "keys.encrypt" else "aad"
+    assert lab.dispatch.answer(lab.request(asked)).status == 200
+    lab.recorded()
+    request = lab.request(asked, written([*asked.members.items(), (name, context)]))
+    assert lab.at_once(request) is None
+    assert lab.recorded() == []
+    assert lab.dispatch.answer(request).status == 400
+
+
 def test_the_version_of_a_secret_stands_in_each_answer(lab: Lab) -> None:
     request = lab.request(Asked("kms.get_secret", "GET", b"/api/v1/secrets/plain", {}))
     for answer in (lab.dispatch.answer(request), lab.dispatch.answer(request), lab.at_once(request)):
