@@ -245,3 +245,14 @@ def test_the_version_of_a_secret_stands_in_each_answer(lab: Lab) -> None:
     for answer in (lab.dispatch.answer(request), lab.dispatch.answer(request), lab.at_once(request)):
         assert answer is not None
         assert answer.headers == ((b"etag", b'"2"'),)
+
+
+def test_a_request_that_is_not_answered_at_once_counts_as_one(lab: Lab) -> None:
+    dispatch = lab.limited(2)
+    asked = next(asked for asked in lab.asked if asked.operation == "keys.encrypt")
+    long = lab.request(asked, written([("plaintext", text(b"x" * SHORT))]))
+    statuses = []
+    for request in (lab.request(asked), long, long, long, long):
+        assert lab.at_once(request, dispatch) is None
+        statuses.append(dispatch.answer(request).status)
+    assert statuses == [200, 200, 200, 200, 429]

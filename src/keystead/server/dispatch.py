@@ -111,17 +111,20 @@ class Dispatch:
         """A successful answer to who was found to ask, the body of a plain one, or WOULD_WAIT."""
         if not caller.is_ready() or self._rates.principal(caller.name) is not None:
             return WOULD_WAIT
+        made: bytes | Answer | WouldWait = WOULD_WAIT
         told = REQUEST_ID.set(request.request_id)
         try:
             if not request.body:
-                return known.attempt(caller, known.name, _NOTHING)
-            if request.method == "GET" or not is_json(request.headers.get(b"content-type", b"")):
-                return WOULD_WAIT
-            return known.attempt(caller, known.name, self._members(request.body))
+                made = known.attempt(caller, known.name, _NOTHING)
+            elif request.method != "GET" and is_json(request.headers.get(b"content-type", b"")):
+                made = known.attempt(caller, known.name, self._members(request.body))
         except (KeysteadError, ValueError):
-            return WOULD_WAIT
+            made = WOULD_WAIT
         finally:
             REQUEST_ID.reset(told)
+        if isinstance(made, WouldWait):
+            self._rates.not_answered(caller.name)
+        return made
 
     # In a thread
 

@@ -33,10 +33,16 @@ class Bucket:
             self._left.popitem(last=False)
         return late
 
+    def give_back(self, name: str) -> None:
+        """What was taken last is not used after all."""
+        if self._rate and (kept := self._left.get(name)) is not None:
+            self._left[name] = (kept[0] + 1, kept[1])
+
 
 class Rates:
-    """Both bounds."""
+    """Both bounds. `not_answered` gives a principal back what a request took that is asked about again."""
 
     def __init__(self, per_address: int, per_principal: int, monotonic: Callable[[], float]) -> None:
         self.address = Bucket(per_address, monotonic).take
-        self.principal = Bucket(per_principal, monotonic).take
+        principals = Bucket(per_principal, monotonic)
+        self.principal, self.not_answered = principals.take, principals.give_back
