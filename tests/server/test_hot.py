@@ -215,6 +215,26 @@ def test_what_was_answered_before_is_answered_at_once(lab: Lab, operation: str) 
         assert (lab.at_once(lab.request(asked)) is not None) == (b"%23" not in asked.target)
 
 
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_what_is_answered_at_once_is_answered_and_recorded_as_in_a_thread(lab: Lab, data: st.DataObject) -> None:
+    asked = data.draw(st.sampled_from(lab.asked))
+    assert lab.dispatch.answer(lab.request(asked)).status == 200
+    request = lab.request(asked, data.draw(bodies(asked.members)), **data.draw(st.just({}) | HEADERS))
+    lab.recorded()
+    at_once = lab.at_once(request)
+    recorded = lab.recorded()
+    if at_once is None:
+        assert recorded == []
+        return
+    answer = lab.dispatch.answer(request)
+    assert lab.recorded() == recorded
+    assert at_once._replace(body=b"") == answer._replace(body=b"")
+    assert lab.opened(asked, at_once, request.body) == lab.opened(asked, answer, request.body)
+    if asked.operation not in ("keys.encrypt", "kms.encrypt"):
+        assert at_once.body == answer.body
+
+
 def test_what_reads_a_secret_that_is_bytes_leaves_one_record(lab: Lab) -> None:
     asked = Asked("kms.get_secret", "GET", b"/api/v1/secrets/bytes", {})
     for _ in range(2):
