@@ -75,7 +75,7 @@ def test_secrets_are_put_got_rotated_and_deleted(server: Server) -> None:
     assert (put.status, put.json["version"], put.headers["etag"]) == (200, 1, '"1"')
     for _ in range(3):
         got = server.request("GET", "/api/v1/secrets/db/password")
-        assert got.json["value"] == "one"
+        assert (got.json["value"], got.headers.get("etag")) == ("one", '"1"')
         assert 0 < got.json["expires_in_ms"] <= 300_000
         assert got.headers["cache-control"] == "no-store"
     rotated = server.request("POST", "/api/v1/secrets/db/password:rotate", {"value": "two"})

@@ -188,6 +188,28 @@ def messages(server: Server) -> list[tuple[bytes, Told]]:
     return answered
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["a known head", "another head"])
+@pytest.mark.parametrize("last", ["changes?after={}&timeout=1", "status"])
+def test_what_is_behind_the_last_message_of_a_connection_is_no_request_and_takes_no_answer_away(
+    server: Server, messages: list[tuple[bytes, Told]], last: str, known: bool
+) -> None:
+    encrypt, answer = messages[0]
+    number = server.request("GET", "/api/v1/changes").json["changes"]
+    ending = f"GET /api/v1/{last.format(number)} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    ending += f"Authorization: Bearer {server.token}\r\n\r\n"
+    for together in (False, True):
+        with Connection(server) as kept:
+            for _ in range(2):
+                kept.send(encrypt)
+                assert kept.answer() == answer
+            behind = encrypt if known else encrypt.replace(b"localhost", b"127.0.0.1")
+            kept.send(*([ending.encode() + behind] if together else [ending.encode(), behind]))
+            got = kept.answer()
+            assert got is not None
+            assert (got.status, got.closes) == (200, True)
+            assert kept.answer() is None
+
+
 CUTS = st.lists(st.integers(0, 400), max_size=2)
 
 

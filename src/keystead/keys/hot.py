@@ -46,11 +46,9 @@ def hot_encrypt(key: MessageKey, period: Period, slow: Slow) -> Hot:
     def encrypt(data: bytes, *, aad: AAD = None) -> bytes:
         if monotonic() >= until:
             return slow(data, aad)
-        tick()
-        if not counter.open:
-            resume(counter)
         nonce = random_nonce(12)
         header = prefix + nonce
+        # Before the use is counted: under an AAD that has no bytes nothing is encrypted.
         if aad is None:
             bound = header
         else:
@@ -58,6 +56,9 @@ def hot_encrypt(key: MessageKey, period: Period, slow: Slow) -> Hot:
                 bound = header + aad  # type: ignore[operator]
             except TypeError:
                 bound = header + canonical_aad(aad)
+        tick()
+        if not counter.open:
+            resume(counter)
         try:
             return header + cipher(nonce, data, bound)
         except TypeError:

@@ -147,12 +147,13 @@ class DataUse:
         """
         if self._monotonic() >= self._encrypt_until:
             self._begin_encrypting()
+        # Before the use is counted: under an AAD that has no bytes nothing is encrypted.
+        if type(aad) is not bytes:
+            aad = canonical_aad(aad)
         counter = self._encrypted
         counter.tick()
         if not counter.open:
             self._counts.resume(counter)
-        if type(aad) is not bytes:
-            aad = canonical_aad(aad)
         try:
             return self._seal(data, aad)
         except TypeError:
@@ -182,8 +183,9 @@ class DataUse:
         counter = self._encrypted
         if self._monotonic() >= self._encrypt_until or not counter.open or type(data) is not bytes or len(data) > SHORT:
             return WOULD_WAIT
+        bound = canonical_aad(aad)
         counter.use()
-        return self._seal(data, canonical_aad(aad))
+        return self._seal(data, bound)
 
     def decrypt(self, blob: bytes, aad: AAD = None) -> bytes:
         """The plaintext of a compact ciphertext.

@@ -107,21 +107,24 @@ class Dispatch:
             return None
         return self._callers.known(self._callers.named(token, request.source, request.binding))
 
-    def attempt(self, known: Known, request: Request, caller: Caller) -> bytes | WouldWait:
-        """The body of a successful answer to who was found to ask, or WOULD_WAIT."""
+    def attempt(self, known: Known, request: Request, caller: Caller) -> bytes | Answer | WouldWait:
+        """A successful answer to who was found to ask, the body of a plain one, or WOULD_WAIT."""
         if not caller.is_ready() or self._rates.principal(caller.name) is not None:
             return WOULD_WAIT
+        made: bytes | Answer | WouldWait = WOULD_WAIT
         told = REQUEST_ID.set(request.request_id)
         try:
             if not request.body:
-                return known.attempt(caller, known.name, _NOTHING)
-            if request.method == "GET" or not is_json(request.headers.get(b"content-type", b"")):
-                return WOULD_WAIT
-            return known.attempt(caller, known.name, self._members(request.body))
+                made = known.attempt(caller, known.name, _NOTHING)
+            elif request.method != "GET" and is_json(request.headers.get(b"content-type", b"")):
+                made = known.attempt(caller, known.name, self._members(request.body))
         except (KeysteadError, ValueError):
-            return WOULD_WAIT
+            made = WOULD_WAIT
         finally:
             REQUEST_ID.reset(told)
+        if isinstance(made, WouldWait):
+            self._rates.not_answered(caller.name)
+        return made
 
     # In a thread
 
@@ -312,7 +315,7 @@ class Dispatch:
                     made = attempt(caller, name, item)
                 except (KeysteadError, ValueError):
                     continue  # the way of a single call meets it again, and says what it is
-                found[number] = None if isinstance(made, WouldWait) else made
+                found[number] = made if isinstance(made, bytes) else None
         parts = [
             self._one(caller, endpoint, name, operation, item) if made is None else made
             for made, item in zip(found, items, strict=True)

@@ -1,6 +1,7 @@
 """The operations that are answered on the event loop: no store, no other thread, or else WOULD_WAIT.
 
-Each takes the caller, the name in the path and the members of the body, and gives the answer's body as it is sent.
+Each takes the caller, the name in the path and the members of the body, and gives the answer's body as it is sent, or
+the whole answer where it has headers of its own.
 Whatever is out of the ordinary gives WOULD_WAIT: the ordinary way meets it again, says what it is and records it.
 """
 
@@ -14,12 +15,13 @@ from typing import Any, Final
 
 from keystead.api.shapes import from_base64
 from keystead.gate import WOULD_WAIT, WouldWait
+from keystead.server.answers import Answer
 from keystead.server.callers import Caller
 from keystead.services.data_operations import DataOperations
 
 _TEXTS: Final = {str}
 Body = dict[str, Any]
-Attempt = Callable[[Caller, str, Body], bytes | WouldWait]
+Attempt = Callable[[Caller, str, Body], bytes | Answer | WouldWait]
 SHORT: Final = 16_384
 """Characters of base64 that are worked on here; what is longer would keep other callers waiting."""
 
@@ -126,22 +128,20 @@ def decrypt_data(caller: Caller, _name: str, body: Body) -> bytes | WouldWait:
     return WOULD_WAIT if isinstance(data, WouldWait) else b'{"plaintext":"%b"}' % b2a_base64(data, newline=False)
 
 
-def get_secret(caller: Caller, name: str, _body: Body) -> bytes | WouldWait:
+def get_secret(caller: Caller, name: str, _body: Body) -> Answer | WouldWait:
     """`GET /secrets/NAME`"""
     found = caller.secrets._try_find(name)
     if isinstance(found, WouldWait):
         return WOULD_WAIT
     secret, expires_ms = found
     value = secret.reveal()
-    if type(value) is not str:
-        return WOULD_WAIT
+    if isinstance(value, str):
+        told = b'"value":%b' % json.dumps(value).encode("ascii")
+    else:
+        told = b'"value_base64":"%b"' % b2a_base64(value, newline=False)
     until = b"null" if expires_ms is None else b"%d" % max(0, expires_ms - caller.node.clock.now_ms())
-    return b'{"name":"%b","version":%d,"value":%b,"expires_in_ms":%b}' % (
-        name.encode("ascii"),
-        secret.version,
-        json.dumps(value).encode("ascii"),
-        until,
-    )
+    body = b'{"name":"%b","version":%d,%b,"expires_in_ms":%b}' % (name.encode("ascii"), secret.version, told, until)
+    return Answer(200, body, headers=((b"etag", b'"%d"' % secret.version),))
 
 
 HOT: Final[Mapping[str, Attempt]] = MappingProxyType(

@@ -55,7 +55,7 @@ class ApiProtocol(HttpToolsProtocol):
         self._parts: list[bytes] = []
         self._seen: dict[bytes, bytes] = {}
         self._heads = Heads()
-        self._between = True
+        self._between = self._goes_on = True
         self._data = b""
         self._busy = False
         self._ending = False
@@ -133,7 +133,8 @@ class ApiProtocol(HttpToolsProtocol):
             # No other protocol is spoken here: the request was answered, or is being, and is the last one.
             self._end()
         except httptools.HttpParserError:
-            self._turn_away(answers.MALFORMED)
+            if self._goes_on:  # what is behind the last message takes no answer away
+                self._turn_away(answers.MALFORMED)
 
     def _end(self) -> None:
         """The answer that is under way is the last one of this connection."""
@@ -261,13 +262,12 @@ class ApiProtocol(HttpToolsProtocol):
         """The request is whole: answer it."""
         if self._ending:
             return
-        self._between = True
+        self._between = self._goes_on = keep_alive = self.parser.should_keep_alive()
         data, self._data = self._data, b""
         if not self._ours:
             self._await_request()
             super().on_message_complete()
             return
-        keep_alive = self.parser.should_keep_alive()
         hot = self.worker.dispatch.known(self._method, self.url) is not None
         if hot and data and keep_alive and not self.parser.should_upgrade():
             self._heads.keep(data, Head(self._method, self.url, self._seen, self._length))
@@ -318,11 +318,11 @@ class ApiProtocol(HttpToolsProtocol):
         waiting = self.loop.run_in_executor(threads, worker.dispatch.answer, request)
         waiting.add_done_callback(partial(self._answered, request, keep_alive))
 
-    def _leave(self, request: Request, body: bytes, keep_alive: bool, error: AuditUnavailable | None) -> None:
+    def _leave(self, request: Request, body: bytes | Answer, keep_alive: bool, error: AuditUnavailable | None) -> None:
         if error is not None:
             self._done(request, of_error(error, request.request_id), keep_alive)
-        elif not keep_alive or self._ending or self._waiting:
-            self._done(request, Answer(200, body), keep_alive)
+        elif not keep_alive or self._ending or self._waiting or isinstance(body, Answer):
+            self._done(request, body if isinstance(body, Answer) else Answer(200, body), keep_alive)
         else:
             # The same in fewer steps, for nearly all of them.
             self._busy = False

@@ -124,12 +124,13 @@ def hot_encrypt(
         if type(data) is not bytes:
             return slow(name, data, context, version, algorithm)
         _, counter, tick, prefix, cipher, _, _ = bound
+        nonce = random_nonce(12)
+        header = prefix + nonce
+        # Before the use is counted: under a context that has no bytes nothing is encrypted.
+        aad = header if context is None else header + (context if type(context) is bytes else canonical_aad(context))
         tick()
         if not counter.open:
             resume(counter)
-        nonce = random_nonce(12)
-        header = prefix + nonce
-        aad = header if context is None else header + (context if type(context) is bytes else canonical_aad(context))
         return header + cipher(nonce, data, aad)
 
     return encrypt
