@@ -130,13 +130,11 @@ def run_server(
     from keystead import __version__
     from keystead.clock import SystemClock
     from keystead.server.logs import say
-    from keystead.server.memory import keep_little
     from keystead.server.metrics import Board, Row
     from keystead.server.notify import notify
     from keystead.server.supervisor import Supervisor, take_over
     from keystead.server.tls import Certificates
 
-    keep_little()
     if settings.is_tls:
         Certificates(settings)  # what cannot be used is told here, and not by every worker
     url = url_of(settings, sockets[0])
@@ -183,9 +181,11 @@ def _work(
     """Be one worker until `serve` is done, with its own store, its log and its spans."""
     from keystead.clock import SystemClock
     from keystead.node.settings import environment
+    from keystead.server.memory import keep_little
     from keystead.server.tracing import Spans
     from keystead.server.worker import Worker, run_loop
 
+    keep_little()
     lines.start()
     spans = None
     try:

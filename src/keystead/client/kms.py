@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -86,8 +87,8 @@ def _follow(self: Any, stop: threading.Event, *, count: int = 0) -> Iterator[Log
     return follow(self, self._asking.session_id, stop, count)
 
 
+@functools.wraps(SlotOperations.find)
 def _find(self: Any, which: str) -> SlotInfo:
-    """The slot of an id, the beginning of one, or a label. Raises SlotNotFound; UsageError where several fit."""
     found: SlotInfo = find_slot(self.list(limit=1_000).items, which)
     return found
 

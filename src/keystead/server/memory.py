@@ -18,7 +18,7 @@ _SETTINGS: Final = (
 
 
 def keep_little() -> None:
-    """Have this process, and those that it forks, keep little; to be called while it has few threads."""
+    """Have this process keep little; to be called while it has few threads."""
     for name, value in _SETTINGS:
         _call("mallopt", name, value)
 
