@@ -9,18 +9,13 @@ from __future__ import annotations
 import ctypes
 from typing import Final
 
-# malloc.h. A threshold that is set stays where it is: else each large buffer that is freed raises it, up to 32 MiB.
-_SETTINGS: Final = (
-    (-8, 1),  # M_ARENA_MAX: Python's threads take turns anyhow
-    (-3, 128 * 1024),  # M_MMAP_THRESHOLD: what is larger goes back to the system when it is freed
-    (-1, 128 * 1024),  # M_TRIM_THRESHOLD: and so does what is free at the end of the heap
-)
+_ARENA_MAX: Final = -8
+"""M_ARENA_MAX of malloc.h."""
 
 
 def keep_little() -> None:
     """Have this process keep little; to be called while it has few threads."""
-    for name, value in _SETTINGS:
-        _call("mallopt", name, value)
+    _call("mallopt", _ARENA_MAX, 1)
 
 
 def give_back() -> None:
