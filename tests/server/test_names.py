@@ -15,7 +15,8 @@ from keystead.services.connection import Connection
 
 NAMES = (
     "", " ", "a b", "a//b", "/a", "a/", "../a", "a/../b", "a/./b", "A" * 600, "\u00e4", "a\x00b", "a\nb", "a:b", "a?b",
-    "a%2Fb", "a%b", "*", ".", "..", "a;b", "\ud800", "a\\b", "a:encrypt", "never#previous", "never#3", "never#", "never#\ud800", "never",
+    "a%2Fb", "a%b", "*", ".", "..", "a;b", "\ud800", "a\\b", "a:encrypt",
+    "never#previous", "never#3", "never#", "never#\ud800", "never",
 )  # fmt: skip
 CALLS: dict[str, Callable[[Any, str], Any]] = {
     "get_secret": lambda kms, name: kms.get_secret(name),
