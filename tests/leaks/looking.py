@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 WINDOW = 8
+# No digit of base 16: eight of those are in every audit log, which is full of hashes, once in twenty runs by chance.
+LETTERS = "ghijklmnopqrstuvwxyz"
 Value = TypeVar("Value", str, bytes)
 
 
@@ -43,7 +45,7 @@ class Canaries:
 
     def text(self) -> str:
         """Text that is a secret."""
-        return self.remember("cAnaRy" + secrets.token_hex(12))
+        return self.remember("cAnaRy" + "".join(secrets.choice(LETTERS) for _ in range(24)))
 
     def data(self) -> bytes:
         """Bytes that are a secret, and no text."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,11 @@ def test_what_looks_for_canaries_finds_them_in_every_spelling() -> None:
     except UnicodeEncodeError as error:
         codec = error
     assert any(canaries.in_(told) for told in told_by_error(codec))
+
+
+def test_no_hash_can_spell_a_part_of_a_canary() -> None:
+    canaries = Canaries()
+    for _ in range(50):
+        text = canaries.text()
+        assert not re.search("[0-9a-f]{8}", text)
+    assert not canaries.in_("".join(secrets.token_hex(32) for _ in range(10_000)))
