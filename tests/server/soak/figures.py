@@ -47,6 +47,17 @@ class Verdict(NamedTuple):
         return "**missed**" if self.is_missed else "met"
 
 
+def rests(course: Course) -> str:
+    """MiB at the rests of a process from its first one on, each fifth minute, for who would draw another line."""
+    shown: list[str] = []
+    minute = 0.0
+    for sample in course.rests:
+        if sample.at >= minute:
+            shown.append(f"{sample.rss_kib / MIB:.1f}")
+            minute = sample.at + 300 - 1
+    return f"- {course.name}, from {course.rests[0].at / 60:.0f} min: {', '.join(shown)}"
+
+
 def verdicts(measuring: Measuring, warm_up: float) -> list[Verdict]:
     """A verdict on each process that lived for more than a moment."""
     found = []
@@ -75,6 +86,10 @@ def told(seconds: float, seed: int, figures: dict[str, str], lines: list[Verdict
         "| process | lived | most MiB | after warm-up | MiB at rest | MiB an hour | files (sockets) | target |",
         "|---|---|--:|---|---|---|---|---|",
         *rows,
+        "",
+        "MiB at rest, about every five minutes, the warm-up of each process included:",
+        "",
+        *(rests(each.course) for each in fitted),
         "",
         "| what | |",
         "|---|--:|",

@@ -22,7 +22,6 @@ EVERY_SECONDS = 2.0
 LOAD_SECONDS = 27.0
 REST_SECONDS = 17.0
 """Until the last client has let go, and a worker has given back what it can, which it does every ten seconds."""
-OWN_SECONDS = 300.0
 LEAST_RESTS = 6
 """With fewer, a process is told of and no line is drawn."""
 MIB = 1024.0
@@ -52,9 +51,9 @@ class Course:
         return f"{'worker' if self.process.is_worker else 'parent'} {self.process.pid}"
 
     def settled(self, warm_up: float) -> list[Sample]:
-        """The rests behind the warm-up of the soak, and its own: a third of its life, five minutes at most."""
+        """The rests behind the warm-up of the soak, and its own, which is a third of its life."""
         first, last = self.samples[0].at, self.samples[-1].at
-        since = max(warm_up, first + min(OWN_SECONDS, (last - first) / 3))
+        since = max(warm_up, first + (last - first) / 3)
         return [sample for sample in self.rests if sample.at >= since]
 
 
