@@ -7,8 +7,10 @@ import json
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,21 @@ def test_t60_many_at_once_in_one_packet_keep_their_order(server: Server) -> None
         while answers.count(b'"value"') < len(ids):
             answers += sock.recv(65536)
     assert [found.decode() for found in re.findall(rb"x-request-id: (\S+)", answers)] == ids
+
+
+def test_t60_an_answer_that_takes_longer_than_the_idle_time_is_not_cut_off_behind_another(own_server: Any) -> None:
+    server = own_server(KEYSTEAD_SERVER_IDLE_TIMEOUT="1s")
+    body = b'{"value": "x"}'
+    json_body = ("Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close")
+    both = head("GET", "/health/live", None) + head("PUT", "/api/v1/secrets/a", server.token, *json_body) + body
+    with closing(sqlite3.connect(server.folder / "keystead.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with socket.create_connection(server.address, timeout=20) as sock:
+            sock.sendall(both)
+            time.sleep(3)
+            other.execute("ROLLBACK")
+            answers = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"200", b"200"]
 
 
 def test_t61_a_body_that_is_too_large_is_refused_by_its_header(server: Server) -> None:

@@ -120,7 +120,6 @@ class ApiProtocol(HttpToolsProtocol):
         """Bytes came: parse them, which calls back below."""
         if self._ending:
             return
-        self._unset_keepalive_if_required()
         self._now = self._clock()
         again = self._heads.again(data) if self._between else None
         if again is not None:
@@ -385,6 +384,7 @@ class ApiProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The ASGI application has answered: what waited behind it is next."""
         super().on_response_complete()
+        self._unset_keepalive_if_required()  # that timer knows nothing of what waits; `deadline` does
         self._await_request()
         if self._waiting and not self.transport.is_closing():
             self._answer(*self._waiting.popleft())

@@ -154,7 +154,6 @@ class Worker:
             date_header=False,
             proxy_headers=False,
             backlog=2048,
-            timeout_keep_alive=max(1, self.settings.idle_timeout_ms // 1000),
             timeout_graceful_shutdown=max(1, self.settings.drain_ms // 1000),
         )
         config.load()
