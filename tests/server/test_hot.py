@@ -276,3 +276,20 @@ def test_a_request_that_is_not_answered_at_once_counts_as_one(lab: Lab) -> None:
         assert lab.at_once(request, dispatch) is None
         statuses.append(dispatch.answer(request).status)
     assert statuses == [200, 200, 200, 200, 429]
+
+
+def test_what_fails_on_the_event_loop_is_told_of_and_answered_in_a_thread(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise RuntimeError("a value that is in no log")
+
+    request = lab.request(next(asked for asked in lab.asked if asked.operation == "keys.mac"))
+    answer = lab.dispatch.answer(request)
+    known, caller = lab.dispatch.known(request.method, request.target), lab.dispatch.caller(request)
+    assert known is not None
+    assert caller is not None
+    assert isinstance(lab.dispatch.attempt(known._replace(attempt=fail), request, caller), WouldWait)
+    assert [record.getMessage() for record in caplog.records] == ["defect"]
+    assert "a value" not in str(vars(caplog.records[0]))
+    assert lab.dispatch.answer(request) == answer

@@ -22,6 +22,7 @@ from keystead.server import answers
 from keystead.server.answers import Answer, Refusal, of_error, of_refusal, to_json
 from keystead.server.callers import Caller, Callers, token_of
 from keystead.server.hot import HOT, Attempt
+from keystead.server.logs import defect
 from keystead.server.rates import Rates
 from keystead.server.routes import Place, Routes, method_of
 from keystead.server.special import BODIES
@@ -119,6 +120,9 @@ class Dispatch:
             elif request.method != "GET" and is_json(request.headers.get(b"content-type", b"")):
                 made = known.attempt(caller, known.name, self._members(request.body))
         except (KeysteadError, ValueError):
+            made = WOULD_WAIT
+        except Exception as error:  # whatever it was, the thread meets it again and answers, or succeeds
+            defect(error, request.request_id)
             made = WOULD_WAIT
         finally:
             REQUEST_ID.reset(told)

@@ -53,7 +53,7 @@ class Group:
         except AuditUnavailable as found:
             error = found
         if not position or not self._waits or error is not None:
-            _send(sends, error)
+            self._send(sends, error)
             return
         self._behind += sends
         self._position = position
@@ -79,11 +79,13 @@ class Group:
             self._loop.call_soon(self._gather, len(self._behind), self._loop.time() + GATHER_SECONDS)
         else:
             self._flushing = False
-        _send(sends, error)
+        self._send(sends, error)
 
-
-def _send(sends: list[Send], error: BaseException | None) -> None:
-    if error is not None and not isinstance(error, AuditUnavailable):
-        error = AuditUnavailable("the audit log could not be written")
-    for send in sends:
-        send(error)
+    def _send(self, sends: list[Send], error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, AuditUnavailable):
+            error = AuditUnavailable("the audit log could not be written")
+        for send in sends:
+            try:
+                send(error)
+            except Exception as found:  # the connections behind it get their answers
+                self._loop.call_exception_handler({"message": "an answer could not be sent", "exception": found})
