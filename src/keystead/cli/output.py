@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import IO, Any, BinaryIO, Final, NoReturn
 
 import click
@@ -93,35 +95,39 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         return
     if not rows:
         return
-    widths = _fitted([max(len(cells[at]) for cells in (head, *rows)) for at in range(len(head))])
-    click.echo(emphasis(_line(head, widths)))
+    widths = _fitted(list(zip(head, *rows, strict=True)))
+    for line in _lines(head, widths):
+        click.echo(emphasis(line))
     for row in rows:
-        click.echo(_line(row, widths))
+        for line in _lines(row, widths):
+            click.echo(line)
 
 
-def _fitted(widths: list[int]) -> list[int]:
-    """The widths, the widest made narrower until a line fits the terminal.
+def _fitted(columns: Sequence[Sequence[str]]) -> list[int]:
+    """The widths of columns, the widest made narrower until a line fits the terminal; words are broken only then.
 
-    The first column is what the next command is given, and no good when cut: the others give way before it.
+    The first column is what the next command is given, and copied from here: the others give way before it.
     """
-    room = shutil.get_terminal_size().columns - _GAP * (len(widths) - 1)
-    first, *others = widths
-    while first + sum(others) > room and max(others, default=0) > _NARROW:
-        others[others.index(max(others))] -= 1
-    widths = [first, *others]
-    while sum(widths) > room and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
+    room = shutil.get_terminal_size().columns - _GAP * (len(columns) - 1)
+    widths = [max(map(len, cells)) for cells in columns]
+    words = [max(len(word) for cell in cells for word in ("", *cell.split())) for cells in columns]
+    for least in ([widths[0], *words[1:]], [widths[0], *[_NARROW] * len(words[1:])], [_NARROWEST] * len(words)):
+        while sum(widths) > room:
+            spare = [at for at, width in enumerate(widths) if width > least[at]]
+            if not spare:
+                break
+            widths[max(spare, key=widths.__getitem__)] -= 1
     return widths
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    shown = (_cut(cell, width).ljust(width) for cell, width in zip(cells, widths, strict=True))
-    return (" " * _GAP).join(shown).rstrip()
-
-
-def _cut(cell: str, width: int) -> str:
-    mark = "…" if (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" else "~"
-    return cell if len(cell) <= width else cell[: width - 1] + mark
+def _lines(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """A row; what is longer than its column goes on below, since a part of an id or of a time is of use to nobody."""
+    columns = [textwrap.wrap(cell, width, break_on_hyphens=False) for cell, width in zip(cells, widths, strict=True)]
+    gap = " " * _GAP
+    return [
+        gap.join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip()
+        for parts in zip_longest(*columns, fillvalue="")
+    ]
 
 
 def moment(ms: int | None) -> str:
