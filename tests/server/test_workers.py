@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -336,6 +337,13 @@ def test_a_server_that_cannot_open_its_store_says_why_and_ends(own_server: Any, 
     open_to_all = [*command, "--address", "0.0.0.0"]
     done = subprocess.run(open_to_all, env=right, capture_output=True, text=True, timeout=30, cwd=tmp_path, check=False)
     assert (done.returncode, "in the clear" in done.stderr) == (1, True)
+
+
+def test_a_server_that_could_not_write_its_last_records_does_not_end_as_if_it_had(own_server: Any) -> None:
+    server = own_server()
+    for worker in server.workers():
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    assert server.stop() == 1
 
 
 def test_who_acts_is_told_in_the_log_of_each_worker(own_server: Any) -> None:

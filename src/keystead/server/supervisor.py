@@ -65,6 +65,7 @@ class Supervisor:
         self._stopping = False
         self._since = 0.0
         self._killed = 0
+        self._failed = False
         self._deadline = 0.0
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -75,7 +76,10 @@ class Supervisor:
         os.set_blocking(self._heir, False)
 
     def run(self) -> int:
-        """Until a signal says stop, and every worker has ended: 0; 1 where workers end before they ever answered."""
+        """Until a signal says stop, and every worker has ended.
+
+        0, or 1 where workers ended before they ever answered, or one could not write the last records of its log.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
         # What a crash leaves behind must not hold keys, nor, of this process, the credential that it opens them by.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -98,7 +102,7 @@ class Supervisor:
                     self._stop("workers do not start")
         seconds = round(self._monotonic() - self._since, 3)
         say(logging.WARNING if self._killed else logging.INFO, "drain_ended", seconds=seconds, killed=self._killed)
-        return 0 if self._told else 1
+        return 0 if self._told and not self._failed else 1
 
     def _hear(self, number: int) -> None:
         if number == signal.SIGCHLD:
@@ -133,7 +137,9 @@ class Supervisor:
             self._numbers.pop(pid, None)
             self._answering.discard(pid)
             if since is not None:
-                self._say_ended(pid, os.waitstatus_to_exitcode(status))
+                code = os.waitstatus_to_exitcode(status)
+                self._failed = self._failed or (self._stopping and code > 0)
+                self._say_ended(pid, code)
             if since is not None and not self._stopping:
                 now = self._monotonic()
                 self._pause = _FIRST_PAUSE if now - since > _HEALTHY_SECONDS else min(_LONGEST_PAUSE, self._pause * 2)
