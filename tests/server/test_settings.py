@@ -10,7 +10,7 @@ from tests.docs.pages import rows, section
 
 from keystead.errors import ConfigurationError
 from keystead.node.location import locate
-from keystead.node.settings import load_settings
+from keystead.node.settings import load_settings, settings_file
 from keystead.server.settings import ServerSettings, load_configuration
 
 
@@ -76,6 +76,17 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         load_configuration(unreadable, {}, {})
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_settings(locate(tmp_path, {}, tmp_path))
+
+
+@pytest.mark.parametrize("what", ["a folder", "a link that leads nowhere"])
+def test_settings_that_are_no_file_are_not_passed_over(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "keystead.toml"
+    path.mkdir() if what == "a folder" else path.symlink_to(tmp_path / "nowhere")
+    location = locate(tmp_path, {}, tmp_path)
+    assert settings_file(location) == path
+    for read in (lambda: load_settings(location), lambda: load_configuration(path, {}, {})):
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            read()
 
 
 def test_what_is_wrong_says_what_is_right(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class UseCounter:
 
     def skip(self, uses: int) -> None:
         """The same for that many."""
-        deque(islice(self._count, uses), 0)
+        _advance(self._count, uses)
 
     def use(self) -> None:
         """Count one use, with its opening record where it is the first of a period.
@@ -132,7 +132,7 @@ class EachUse:
 
     def many(self, counter: UseCounter, uses: int) -> None:
         """Write one record for that many uses of this counter, which has counted them."""
-        deque(islice(self._totals.setdefault((counter.session, counter.event), itertools.count()), uses), 0)
+        _advance(self._totals.setdefault((counter.session, counter.event), itertools.count()), uses)
         self._append_many(counter, uses)
 
     def total(self, event: str, session: str) -> int:
@@ -297,6 +297,11 @@ class Counts:
             counter.reported(counter.unreported())
         self._active.clear()
         self._by_key.clear()
+
+
+def _advance(count: itertools.count[int], uses: int) -> None:
+    # Each step is one of the C counter, as `tick` takes it, so none is lost between threads.
+    deque(islice(count, uses), 0)
 
 
 def _stand(count: itertools.count[int]) -> int:

@@ -58,11 +58,13 @@ def batch(context: Context, operation: str, name: str) -> None:
 
 
 def _item(line: bytes) -> dict[str, Any] | KeysteadError:
-    item: object = None
-    with suppress(ValueError, RecursionError):
-        item = json.loads(line)
-    if not isinstance(item, dict):
-        return UsageError("the line is no JSON object")
+    from keystead.access.methods.strict_json import parse_object
+
+    item: dict[str, Any] | None = None
+    with suppress(ValueError):
+        item = parse_object(line)
+    if item is None:
+        return UsageError("the line is no JSON object, or one with a name twice")
     try:
         return {field: _given(field, value) for field, value in item.items()}
     except KeysteadError as error:

@@ -87,8 +87,12 @@ def for_serving(settings: Settings) -> Settings:
 
 
 def settings_file(location: Location) -> Path | None:
-    """The `keystead.toml` of a store: beside it, else in its folder; None where there is none."""
-    return next((p for p in (location.project / FILE, location.folder / FILE) if p.is_file()), None)
+    """The `keystead.toml` of a store: beside it, else in its folder; None where there is none.
+
+    What has its name and is no file, such as a link that leads nowhere, is not passed over: it would be read as if
+    nobody had set anything.
+    """
+    return next((p for p in (location.project / FILE, location.folder / FILE) if p.exists() or p.is_symlink()), None)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def _layers(
     file: Path | None, variables: Mapping[str, str], flags: Mapping[str, Any]
 ) -> list[tuple[str, Mapping[str, Any]]]:
     table: Mapping[str, Any] = {}
-    if file is not None and file.is_file():
+    if file is not None:
         table = read_settings(file).get(TABLE, {})
         if not isinstance(table, dict):
             raise ConfigurationError(f"{TABLE} in {file.absolute()} is no table", hint=f"write [{TABLE}]")
