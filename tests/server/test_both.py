@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -137,14 +138,23 @@ def test_arguments_of_a_wrong_type_are_told_as_such(both: Connection) -> None:
     assert "both/wrong" not in {info.name for info in both.kms.list_secrets("both/").items}
 
 
-def test_a_misspelt_argument_of_an_item_is_not_left_out(both: Connection) -> None:
-    keys = both.kms.keys
+def test_an_item_that_is_none_has_its_error_in_its_place(both: Connection) -> None:
+    keys = cast("Any", both.kms.keys)
     name = keys.create("both/misspelt").name
-    try:
-        made = keys.batch("encrypt", name, [{"data": b"x", "contxt": {"a": "b"}}])
-    except UsageError:
-        return
-    assert isinstance(made[0].error, UsageError)
+    wrong: list[Any] = [
+        {"data": b"x", "contxt": {"a": "b"}}, {"data": "text"}, {"data": None}, {}, {"data": object()}, {5: b"x"},
+        {"data": b"x", "context": {"a": "\ud800"}}, {"data": b"x", "context": 5},
+    ]  # fmt: skip
+    for item in wrong:
+        made = keys.batch("encrypt", name, [{"data": b"1"}, item, {"data": b"2"}])
+        assert [keys.decrypt(name, made[place].value) for place in (0, 2)] == [b"1", b"2"]
+        assert isinstance(made[1].error, UsageError), item
+        assert isinstance(keys.batch("encrypt", name, [item])[0].error, UsageError)
+    for batch in ([{"data": b"1"}, 5], 5, {"data": b"1"}, "text", [], ({"data": b"1"} for _ in count())):
+        with pytest.raises(UsageError):
+            keys.batch("encrypt", name, batch)
+    with pytest.raises(UsageError):
+        keys.batch("destroy", name, [{}])
 
 
 def test_a_batch_takes_any_operation_and_any_iterable(both: Connection) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ MOST_ITEMS: Final = 1_000
 OF_BATCH: Final = (
     "encrypt", "decrypt", "reencrypt", "generate_data_key", "sign", "verify", "mac", "verify_mac", "derive",
 )  # fmt: skip
+_NO_ITEM: Final[Body] = {"": None}
 
 
 @contextmanager
@@ -190,18 +192,34 @@ class Endpoint:
             if (value := arguments.get(attribute, KEEP)) is not KEEP:
                 with travelling(attribute, shape):
                     shape.put(body, member, value)
-        if self.is_batch:
-            single = self._of(arguments["operation"])
-            body["items"] = [single._item(item) for item in body["items"]]
         return body
 
-    def _item(self, item: Any) -> Body:
+    def items(self, operation: Any, items: Any) -> tuple[Any, dict[int, UsageError]]:
+        """The items of a batch as they travel, and by its place the error of each that does not.
+
+        In such a one's place there is something that the server refuses, so that all places stay what they are. What
+        is no batch at all is left for `request` to refuse, or for the server.
+        """
+        single = self._of(operation)
+        if not isinstance(items, Iterable) or isinstance(items, Mapping | str | bytes):
+            return items, {}
+        wanted, refused = list(islice(items, MOST_ITEMS + 1)), {}
+        if not all(isinstance(item, Mapping) for item in wanted):
+            raise UsageError(f"a batch is a list of 1 to {MOST_ITEMS:,} mappings of arguments")
+        bodies: list[Body] = []
+        for place, item in enumerate(wanted):
+            try:
+                bodies.append(single._item(item))
+            except UsageError as error:
+                bodies.append(_NO_ITEM)
+                refused[place] = error
+        return bodies, refused
+
+    def _item(self, item: Mapping[str, Any]) -> Body:
         """The body of one item of a batch of this operation. A misspelt argument is not to be left out in silence."""
         known = {attribute for attribute, *_ in self.given}
-        if not isinstance(item, Mapping) or not known.issuperset(item):
-            raise UsageError(
-                "an item is a mapping of arguments of the single call", hint=f"known are {', '.join(sorted(known))}"
-            )
+        if not known.issuperset(item):
+            raise UsageError("an item has an argument that is not known", hint=f"known are {', '.join(sorted(known))}")
         return self._body(item)
 
     def _query(self, arguments: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from keystead.api.endpoint import Endpoint
 from keystead.api.operations import OPERATIONS, Operation
 from keystead.errors import UsageError
+from keystead.keys.named.results import BatchItem
 
 
 class Asking(Protocol):
@@ -57,9 +58,23 @@ def _asking(operation: Operation, function: Callable[..., Any], of: Callable[[st
     def call(self: Any, *args: Any, **named: Any) -> Any:
         arguments = dict(signature.bind(self, *args, **named).arguments)
         del arguments["self"]
-        return self._asking.ask(of(operation.method), arguments)
+        return ask(self._asking, of(operation.method), arguments)
 
+    ask = _batch if operation.method == "batch" else _ask
     return call
+
+
+def _ask(asking: Asking, endpoint: Endpoint, arguments: dict[str, Any]) -> Any:
+    return asking.ask(endpoint, arguments)
+
+
+def _batch(asking: Asking, endpoint: Endpoint, arguments: dict[str, Any]) -> list[BatchItem]:
+    """An item that cannot travel has its error in its place, as one that cannot be done has."""
+    items, refused = endpoint.items(arguments["operation"], arguments["items"])
+    answers: list[BatchItem] = asking.ask(endpoint, {**arguments, "items": items})
+    for place, error in refused.items():
+        answers[place] = BatchItem(None, error)
+    return answers
 
 
 def _local_only(function: Callable[..., Any]) -> Callable[..., Any]:
