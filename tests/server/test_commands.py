@@ -56,6 +56,15 @@ def test_files_and_pipes_of_any_size(at: Commands, env: dict[str, str]) -> None:
     assert not (at.folder / "no").exists()
 
 
+def test_the_document_of_a_ciphertext_does_not_name_a_data_key_that_only_the_server_knows(
+    at: Commands, env: dict[str, str]
+) -> None:
+    sealed = at.good("encrypt", "--json", input=b"data", env=env).document
+    assert (sealed["format"], sealed["data_key"]) == ("v2-text", None)
+    opened = at.good("decrypt", "--json", input=sealed["ciphertext"], env=env).document
+    assert (opened["plaintext"], opened["data_key"]) == ("data", None)
+
+
 def test_a_backup_comes_here_and_is_restored_here_only(at: Commands, env: dict[str, str]) -> None:
     given = ("--passphrase-file", "passphrase")
     done = at.good("backup", "b", *given, env=env)

@@ -118,16 +118,16 @@ def _named(source: Path | None, target: Path | None) -> tuple[Path | None, Path 
     return source, target
 
 
-def _fields(form: str, key: str, **more: Any) -> dict[str, Any]:
+def _fields(form: str, key: str | None, **more: Any) -> dict[str, Any]:
     return {"format": form, "data_key": key, **more}
 
 
-def _data_key(kms: KMSService, start: bytes) -> str:
-    """The id of the data key that the header of a ciphertext or stream refers to."""
+def _data_key(kms: KMSService, start: bytes) -> str | None:
+    """The id of the data key that the header of a ciphertext or stream refers to; None where a server knows it."""
     from keystead.client.kms import RemoteKMS
 
     # A server does not tell which data key it used; its log does.
-    return "" if isinstance(kms, RemoteKMS) else kms.node.ring.by_reference(start[4:_START]).key_id
+    return None if isinstance(kms, RemoteKMS) else kms.node.ring.by_reference(start[4:_START]).key_id
 
 
 @click.command()
