@@ -296,7 +296,10 @@ def checked(rows: NamedKeyRows, binder: KeyBinder, name: str) -> KeyHead:
         if alias is not None and binder.alias_mac(alias.alias, alias.key_id) == alias.mac:
             head = rows.by_id(alias.key_id)
         elif alias is not None:
-            raise IntegrityError(f"the record of alias {name} is not what keystead wrote")
+            raise IntegrityError(
+                f"the record of alias {name} is not what keystead wrote",
+                hint="use the key by its own name; `keystead audit verify` says what was recorded",
+            )
     if head is None:
         raise missing("key", name)
     return binder.check(head)
