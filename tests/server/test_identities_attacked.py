@@ -7,7 +7,6 @@ addresses, workers, headers, what is told and how long it takes.
 from __future__ import annotations
 
 import http.client
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -86,7 +85,7 @@ def test_t64_how_long_a_wrong_token_takes_tells_nothing_of_how_much_of_it_is_rig
                 answer.read()
                 spent[what].append(time.perf_counter() - began)
                 assert answer.status == 401
-    near, far = (statistics.median(times) for times in spent.values())
+    near, far = (min(times) for times in spent.values())  # what else the machine does only adds to the others
     # What a comparison byte by byte would add is far less; this finds a look at a row, or a derivation.
     assert near == pytest.approx(far, rel=0.5)
 
@@ -142,16 +141,16 @@ def test_t67_who_is_logged_in_stays_so_while_the_name_is_locked_and_another_way_
 
 
 def test_t67_who_there_is_cannot_be_told_by_the_time(server: Server) -> None:
-    for number in range(2):
+    for number in range(4):
         user(server, f"timed{number}")
     spent: dict[str, list[float]] = {"timed": [], "absent": []}
     for attempt in range(3):
-        for number in range(2):
+        for number in range(4):
             for what, times in spent.items():
                 began = time.perf_counter()
                 by_password(server, f"{what}{number}", f"guess {attempt}")
                 times.append(time.perf_counter() - began)
-    there, absent = (statistics.median(times) for times in spent.values())
+    there, absent = (min(times) for times in spent.values())
     assert there == pytest.approx(absent, rel=0.6)
 
 
