@@ -223,7 +223,7 @@ def test_t61_headers_that_are_too_many_are_refused(server: Server) -> None:
 
 def test_t62_slow_clients_are_shown_out_and_keep_nobody_waiting(own_server: Any) -> None:
     server = own_server(
-        KEYSTEAD_SERVER_HEADER_TIMEOUT="1s", KEYSTEAD_SERVER_BODY_TIMEOUT="1s", KEYSTEAD_SERVER_IDLE_TIMEOUT="1s"
+        KEYSTEAD_SERVER_HEADER_TIMEOUT="3s", KEYSTEAD_SERVER_BODY_TIMEOUT="3s", KEYSTEAD_SERVER_IDLE_TIMEOUT="3s"
     )
     idle = [socket.create_connection(server.address, timeout=10) for _ in range(200)]
     slow = [socket.create_connection(server.address, timeout=10) for _ in range(50)]
@@ -244,6 +244,13 @@ def test_t62_slow_clients_are_shown_out_and_keep_nobody_waiting(own_server: Any)
         sock.close()
 
 
+def takes_another(server: Server) -> bool:
+    try:
+        return server.raw(head("GET", "/health/live", None, "Connection: close")).startswith(b"HTTP/1.1 200")
+    except ConnectionError:
+        return False
+
+
 def test_t62_more_connections_than_are_taken_are_told_so(own_server: Any) -> None:
     server = own_server(KEYSTEAD_SERVER_MAX_CONNECTIONS="5")
     kept = [socket.create_connection(server.address, timeout=10) for _ in range(5)]
@@ -252,8 +259,10 @@ def test_t62_more_connections_than_are_taken_are_told_so(own_server: Any) -> Non
         assert sock.recv(65536).startswith(b"HTTP/1.1 503")
     for each in kept:
         each.close()
-    time.sleep(0.3)
-    assert server.request("GET", "/health/live", token=None).status == 200
+    end = time.monotonic() + 30
+    while not takes_another(server):
+        assert time.monotonic() < end, "those that were closed are still counted"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("kind", ["-H", "-B", "-X"])
@@ -306,7 +315,7 @@ def test_t71_a_host_that_is_not_allowed_is_refused(own_server: Any) -> None:
 
 
 def test_t61_a_rate_is_kept_before_anything_is_parsed(own_server: Any) -> None:
-    server = own_server(KEYSTEAD_SERVER_REQUESTS_PER_ADDRESS="5")
+    server = own_server(KEYSTEAD_SERVER_REQUESTS_PER_ADDRESS="1")
     statuses = [server.request("POST", "/api/v1/random", b"[" * 1000, token=None).status for _ in range(30)]
     assert statuses.count(429) >= 10
     answer = server.request("POST", "/api/v1/random", b"[", token=None)
@@ -315,5 +324,5 @@ def test_t61_a_rate_is_kept_before_anything_is_parsed(own_server: Any) -> None:
 
 
 def test_t61_one_principal_cannot_take_all(own_server: Any) -> None:
-    server = own_server(KEYSTEAD_SERVER_REQUESTS_PER_PRINCIPAL="5")
+    server = own_server(KEYSTEAD_SERVER_REQUESTS_PER_PRINCIPAL="1")
     assert [server.request("GET", "/api/v1/whoami").status for _ in range(30)].count(429) >= 10
