@@ -202,7 +202,7 @@ def test_t72_an_issuer_that_lets_bytes_drip_keeps_nobody_waiting_and_is_asked_on
 
     site.chunks["/slow"] = Dripping()  # type: ignore[assignment]
     site.asked.clear()
-    from_site(server, site, "slow", "/slow", timeout="3s")
+    from_site(server, site, "slow", "/slow", timeout="6s")
     known = [Kept(server) for _ in range(4)]
     with ThreadPoolExecutor(40) as pool:
         body = {"name": "slow", "jwt": token(claims())}
