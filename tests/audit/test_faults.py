@@ -291,7 +291,7 @@ def test_a_group_of_waiting_threads_shares_flushes(log: Any, monkeypatch: pytest
 
     def slow(fd: int) -> None:
         flushes.append(fd)
-        gate.wait(0.02)
+        gate.wait(0.1)
         real(fd)
 
     monkeypatch.setattr(writer_module.os, "fdatasync", slow)
