@@ -36,11 +36,12 @@ http {{
   ignore_invalid_headers off; underscores_in_headers on; merge_slashes off;
   upstream keystead {{ server 127.0.0.1:{port}; keepalive 1; }}
   server {{
-    listen 127.0.0.1:{front};
+    listen {address}:{front};
     location / {{ proxy_pass http://keystead; proxy_http_version 1.1; proxy_set_header Connection ""; {more} }}
   }}
 }}
 """
+FRONT = "127.0.0.77"  # nobody else listens there, who could take the port before nginx does
 POST = "POST /api/v1/random HTTP/1.1\r\nHost: h\r\n"
 JSON = "Content-Type: application/json\r\n"
 CHUNKED = "Transfer-Encoding: chunked\r\n"
@@ -104,13 +105,14 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("proxy")
     server = prepared(folder, KEYSTEAD_SERVER_HEADER_TIMEOUT="2s", KEYSTEAD_SERVER_BODY_TIMEOUT="2s").start()
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((FRONT, 0))
         front = free.getsockname()[1]
     file = folder / "nginx.conf"
-    file.write_text(CONFIGURATION.format(folder=folder, port=server.address[1], front=front, more=request.param))
+    places = {"folder": folder, "port": server.address[1], "address": FRONT, "front": front}
+    file.write_text(CONFIGURATION.format(**places, more=request.param))
     assert NGINX is not None
     nginx = subprocess.Popen([NGINX, "-p", str(folder), "-c", str(file), "-e", str(folder / "error.log")])
-    before = replace(server, url=f"http://127.0.0.1:{front}")
+    before = replace(server, url=f"http://{FRONT}:{front}")
     try:
         while nginx.poll() is None:
             try:
