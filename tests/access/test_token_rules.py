@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystead.access.accounts import FailureRecord, LockRules, failed_once_more, locked_for
@@ -55,6 +55,7 @@ def test_cve_2021_32923_renewing_in_the_last_moment_gives_no_end_that_is_none(ms
             renewed(token, NOW + ms, 50_000)
 
 
+@settings(deadline=None)
 @given(ttl=LENGTHS, most=LENGTHS, steps=st.lists(st.tuples(st.integers(0, 30_000), st.none() | LENGTHS), max_size=20))
 def test_no_chain_of_renewals_goes_beyond_the_maximum_or_moves_an_end_nearer(
     ttl: int, most: int, steps: list[tuple[int, int | None]]
@@ -69,6 +70,7 @@ def test_no_chain_of_renewals_goes_beyond_the_maximum_or_moves_an_end_nearer(
         token = after
 
 
+@settings(deadline=None)
 @given(ttl=LENGTHS, own=LENGTHS, later=LENGTHS, period=st.booleans())
 def test_cve_2020_25816_nothing_outlives_the_token_it_was_made_with(
     ttl: int, own: int, later: int, period: bool

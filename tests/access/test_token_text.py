@@ -8,7 +8,7 @@ import re
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keystead.access.token_text import AccessToken, Kind, is_well_formed, mint, parse
@@ -31,6 +31,7 @@ def test_a_text_has_256_random_bits_and_a_check_that_anybody_can_compute(kind: K
     assert len({mint(kind)[0] for _ in range(100)}) == 100
 
 
+@settings(deadline=None)
 @given(place=st.integers(0, 56), letter=st.sampled_from(LETTERS + "_- é"))
 def test_every_single_typing_mistake_is_found_without_a_store(place: int, letter: str) -> None:
     text, _ = mint(Kind.PERSON)
@@ -38,6 +39,7 @@ def test_every_single_typing_mistake_is_found_without_a_store(place: int, letter
     assert is_well_formed(typed) == (typed == text)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=80), st.none(), st.binary(max_size=60), st.integers()))
 def test_anything_else_is_refused_with_one_answer(shown: object) -> None:
     with pytest.raises(AuthenticationFailed) as caught:
