@@ -1,0 +1,62 @@
+"""logout, and what becomes of an access token that cannot be kept or read where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Commands
+
+WORDS = "correct horse battery"
+FAST = "password_iterations = 2\npassword_lanes = 1\npassword_memory_kib = 19456\n"
+
+
+@pytest.fixture
+def state(ks: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the token of a login is kept, in a store whose passwords are cheap."""
+    (ks.folder / "keystead.toml").write_text(FAST)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "keystead"
+
+
+def kept(state: Path) -> Path:
+    (path,) = state.iterdir()
+    return path
+
+
+def live(ks: Commands) -> list[str]:
+    found = ks.good("token", "list", "--json").document["tokens"]
+    return [each["accessor"] for each in found if each["ended"] is None]
+
+
+def test_logout_ends_the_token_of_a_file_that_others_could_read(ks: Commands, state: Path) -> None:
+    ks.good("user", "create", "ada", input=WORDS)
+    ks.good("login", "ada", input=WORDS)
+    kept(state).chmod(0o644)
+    assert ks.good("logout", "--json").document == {
+        "schema": "keystead.logout/1",
+        "was_logged_in": True,
+        "revoked": 1,
+    }
+    assert live(ks) == [] and list(state.iterdir()) == []
+
+
+def test_logout_says_so_where_it_cannot_end_the_token(ks: Commands, state: Path) -> None:
+    ks.good("user", "create", "ada", input=WORDS)
+    ks.good("login", "ada", input=WORDS)
+    path = kept(state)
+    path.write_bytes(b"x" * 20_000)
+    told = ks.good("logout").err
+    assert told.startswith("logged out\n") and "could not be read" in told
+    path.mkdir()
+    refused = ks("logout")
+    assert (refused.code, str(path) in refused.err) == (1, True)
+
+
+def test_a_login_that_cannot_be_kept_leaves_no_token_behind(ks: Commands, state: Path) -> None:
+    ks.good("user", "create", "ada", input=WORDS)
+    state.parent.write_text("in the way")
+    refused = ks("login", "ada", input=WORDS)
+    assert refused.code == 1 and str(state) in refused.err
+    assert live(ks) == []
+    assert ks.good("logout").err == "nobody was logged in\n"
