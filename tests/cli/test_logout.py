@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Commands
 
+from keystead.cli.kept_token import KeptToken
+
 WORDS = "correct horse battery"
 FAST = "password_iterations = 2\npassword_lanes = 1\npassword_memory_kib = 19456\n"
 
@@ -60,3 +62,14 @@ def test_a_login_that_cannot_be_kept_leaves_no_token_behind(ks: Commands, state:
     assert refused.code == 1 and str(state) in refused.err
     assert live(ks) == []
     assert ks.good("logout").err == "nobody was logged in\n"
+
+
+def test_who_has_no_home_is_nobody_who_logged_in(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user the system does not know."""
+
+    def gone() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", gone)
+    assert KeptToken("a-store-that-nobody-has").read() is None

@@ -174,4 +174,12 @@ def _state_folder() -> Path:
     from keystead.node.settings import environment
 
     told = environment().get("XDG_STATE_HOME", "")
-    return (Path(told) if os.path.isabs(told) else Path.home() / ".local" / "state") / "keystead"  # noqa: PTH117 - of a text that may be empty
+    return (Path(told) if os.path.isabs(told) else _home() / ".local" / "state") / "keystead"  # noqa: PTH117 - of a text that may be empty
+
+
+def _home() -> Path:
+    """The home of who calls; of a user that neither the system nor HOME knows, as in many a container, `/`."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
