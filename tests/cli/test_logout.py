@@ -1,4 +1,4 @@
-"""logout, and what becomes of an access token that cannot be kept or read where it lies."""
+"""logout, and what becomes of an access token that cannot be kept, or not be read where it lies."""
 
 from __future__ import annotations
 
@@ -73,3 +73,16 @@ def test_who_has_no_home_is_nobody_who_logged_in(state: Path, monkeypatch: pytes
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setattr(Path, "home", gone)
     assert KeptToken("a-store-that-nobody-has").read() is None
+
+
+@pytest.mark.parametrize("held", [b"", b"\n", b"\xff", None])
+def test_a_file_that_holds_no_token_makes_nobody_the_owner(ks: Commands, tmp_path: Path, held: bytes | None) -> None:
+    """As one that was truncated on a full disk, or is written a moment later."""
+    path = tmp_path / "token"
+    if held is not None:
+        path.write_bytes(held)
+    env = {"KEYSTEAD_TOKEN_FILE": str(path)}
+    refused = ks("whoami", env=env)
+    assert refused.code == 1 and str(path) in refused.err and "KEYSTEAD_TOKEN_FILE" in refused.err
+    path.write_text("ks_svc_nonsense")
+    assert "of KEYSTEAD_TOKEN_FILE is not accepted" in ks("whoami", env=env).err

@@ -86,8 +86,8 @@ def login(context: Context, /, code: bool, shown: bool, **given: str | None) -> 
     else:
         until = output.moment(token.info.expires_ms)
         context.say(f"logged in as {token.info.principal} until {until}; the access token is in {where}")
-        if context.given_token():
-            context.say("note: KEYSTEAD_TOKEN is set, and goes before what is kept")
+        if variable := context.token_variable():
+            context.say(f"note: {variable} is set, and goes before what is kept")
 
 
 def _credentials(given: dict[str, str | None]) -> tuple[str, dict[str, Any], Kept]:
