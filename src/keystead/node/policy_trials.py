@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from keystead.access import explain, grants
 from keystead.access.asked import Asked
-from keystead.access.compile import CompiledSet, Policy
+from keystead.access.compile import NO_POLICY, CompiledSet, Policy
 from keystead.access.engine import LISTING, of_owner, without_policy
-from keystead.access.patterns import segments_of
+from keystead.access.patterns import KINDS, segments_of
 from keystead.access.policy import Decision, needs_no_policy
 from keystead.access.session import Authentication
 from keystead.access.statements import check_action, parse_document
@@ -107,9 +107,11 @@ class PolicyTrials:
                 # Of the owner's method, which is what is supposed unless told, is no other principal.
                 if method and supposed.authentication.method == "local":
                     supposed = supposed._replace(authentication=supposed.authentication._replace(method=method))
+            absent = "" if who else self._absent(session, supposed.principal)
             if not self._may_know_of(session, supposed.principal, resource):
                 supposed = supposed._replace(principal="")
-            return self._explain_policies(session, who, action, resource, supposed)
+            told = self._explain_policies(session, who, action, resource, supposed)
+            return replace(told, reason=absent) if absent and told.reason == NO_POLICY else told
 
     def _may_know_of(self, session: Session, principal: str, resource: str) -> bool:
         """Whether who asks may learn what grants make of a principal: itself, one that it may list, or of that key."""
@@ -129,6 +131,14 @@ class PolicyTrials:
         if found is None or not known or not self._node.gate.may(session, f"{kind}:list", f"{kind}/{name}"):
             return (), ""
         return rules_of(found.rules).policies, "password" if kind == "user" else "role"
+
+    def _absent(self, session: Session, principal: str) -> str:
+        """That there is no such user or role, in words for who may list them; "" where there is, or of others."""
+        kind, _, name = principal.partition(":")
+        rows = self._node.identities.directory.read_rows()
+        if kind not in ("user", "role") or (rows.user(name) if kind == "user" else rows.role(name)) is not None:
+            return ""
+        return f"there is no {kind} {name}" if self._node.gate.may(session, f"{kind}:list", f"{kind}/{name}") else ""
 
     def _explain_policies(
         self, session: Session, names: tuple[str, ...], action: str, resource: str, supposed: Supposed
@@ -273,8 +283,12 @@ class PolicyTrials:
 
     def _trying(self, session: Session, name: str, action: str, resource: str) -> Any:
         check_action(action)
-        if not isinstance(resource, str) or not resource.isprintable() or segments_of(resource) is None:
+        segments = segments_of(resource) if isinstance(resource, str) and resource.isprintable() else None
+        if segments is None:
             raise UsageError("not a resource", hint="write it as kind and name, such as secret/db/password")
+        if segments[0] not in KINDS:
+            # Else it would be said of what is misspelled that nobody may.
+            raise UsageError("there is no such kind of resource", hint=f"there are {', '.join(sorted(KINDS))}")
         return self._node.gate.read(session, "policy:test", f"policy/{name}", "policy_tested")
 
     def _may_list_grants(self, session: Session, resource: str) -> bool:
