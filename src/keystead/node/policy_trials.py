@@ -36,6 +36,8 @@ Row = TypeVar("Row")
 PAGE: Final = 1_000
 _OF_THE_CALL: Final = frozenset(("time", "source", "mfa_age", "context"))
 """Conditions that are settled by a call only, and not by what the store knows of a principal."""
+_OF_THE_NAME: Final = frozenset(("key:create", "key:restore", "key:alias", LISTING))
+"""What is asked of a name that is given or listed, and not of the key that it stands for."""
 
 
 class Supposed(NamedTuple):
@@ -94,6 +96,7 @@ class PolicyTrials:
             SessionNotFound, PolicyNotFound, UsageError.
         """
         with self._trying(session, "*", action, resource):
+            resource = self._decided_by(session, action, resource)
             if supposed.tags is None:
                 supposed = supposed._replace(tags=self._tags(session, action, resource))
             if isinstance(who, str):
@@ -216,6 +219,7 @@ class PolicyTrials:
             rows, binder = SqlitePolicies(node.store.read()), binder_of(node)
             every = _every(lambda start: rows.page(PAGE, start), lambda row: row.name)
             tried = (loaded(binder.check(row), binder) for row in every if self._may_try(session, row.name))
+            resource = self._decided_by(session, action, resource)
             spoken = tuple(explain.speaking(tried, action, resource))
             tags, now = self._tags(session, action, resource), node.clock.now_ms()
             facts = None if tags is None else {"tags": tags}
@@ -290,6 +294,16 @@ class PolicyTrials:
             # Else it would be said of what is misspelled that nobody may.
             raise UsageError("there is no such kind of resource", hint=f"there are {', '.join(sorted(KINDS))}")
         return self._node.gate.read(session, "policy:test", f"policy/{name}", "policy_tested")
+
+    def _decided_by(self, session: Session, action: str, resource: str) -> str:
+        """What a call on this resource is decided by: of a key its own name, where an alias stands for one that who
+        asks may list."""
+        kind, _, name = resource.partition("/")
+        known = self._node.named.reader.known(name) if kind == "key" and action not in _OF_THE_NAME else None
+        if known is None or known[0] == name:
+            return resource
+        own = f"key/{known[0]}"
+        return own if self._node.gate.may(session, "key:list", own, {"tags": known[1]}) else resource
 
     def _may_list_grants(self, session: Session, resource: str) -> bool:
         tags = self._node.named.reader.tags(resource.removeprefix("key/"))
