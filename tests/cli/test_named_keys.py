@@ -219,3 +219,20 @@ def test_a_wrong_call_says_what_is_wrong_and_what_next(ks: Commands, words: list
     assert "next" in done.err
     if words[1] != "crate":
         assert json.loads(done.err)["schema"] == "keystead.error/1"
+
+
+@pytest.mark.parametrize("command", ["export", "backup"])
+def test_no_key_leaves_the_store_for_a_file_that_cannot_be_written(ks: Commands, tmp_path: Path, command: str) -> None:
+    ks.good("key", "create", "taken", "--exportable")
+    phrase = tmp_path / "phrase"
+    phrase.write_text(PHRASE)
+    phrase.chmod(0o600)
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for name, code in (("no/folder", 1), ("dangling", 6), ("phrase", 6)):
+        path = tmp_path / name
+        how = ("--out", str(path)) if command == "export" else (str(path), "--passphrase-file", str(phrase))
+        refused = ks("key", command, "taken", *how)
+        assert refused.code == code and str(path) in refused.err
+    assert phrase.read_text() == PHRASE
+    told = ks.good("audit", "tail").text
+    assert "key_created" in told and "key_exported" not in told and "key_backed_up" not in told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.policy.conftest import Act, allow, document
+from tests.policy.conftest import Act, allow, deny, document
 from tests.services.conftest import recorded
 
 from keystead.errors import KeyNotFound
@@ -38,3 +38,29 @@ def test_a_new_alias_takes_the_right_to_its_own_name(store: Connection, act: Act
     assert keys.set_alias("mine/other", "mine/key").aliases == ("mine/other",)
     assert keys.set_alias("mine/other", "mine/key").aliases == ("mine/other",)
     assert keys.remove_alias("mine/other").aliases == ()
+
+
+def test_a_trial_of_an_alias_is_of_the_key_that_a_call_by_it_uses(store: Connection, act: Act) -> None:
+    keys, policies = store.kms.keys, store.kms.policies
+    keys.create("orders", tags={"env": "prod"})
+    keys.set_alias("current", "orders")
+    prod = {"env": "prod"}
+    for name, statement in (("own", allow("key/orders", tags=prod)), ("alias", allow("key/current"))):
+        policies.write(name, document(statement), expected_version=0)
+        acting = act(name).kms
+        allowed = name == "own"
+        try:
+            assert acting.keys.encrypt("current", b"x") and allowed
+        except KeyNotFound:
+            assert not allowed
+        for who in (acting.session_id, [name]):
+            told = policies.explain(who, "key:encrypt", "key/current")
+            assert (told.allowed, told.resource) == (allowed, "key/orders")
+        able = policies.who_can("key:encrypt", "key/current")
+        assert ([one.policy for one in able.statements], able.resource) == (["own"], "key/orders")
+        assert (acting.session_id in able.sessions) is allowed
+        # The name that an alias is given is a name like any other.
+        assert policies.explain([name], "key:alias", "key/current").allowed is not allowed
+    # Who may not list the key is not told which one it is.
+    policies.write("try", document(allow(actions=("policy:test",)), deny("key/orders", actions=("key:list",))))
+    assert act("try").kms.policies.who_can("key:encrypt", "key/current").resource == "key/current"

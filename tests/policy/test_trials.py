@@ -19,7 +19,8 @@ from tests.services.conftest import BY_HAND, Open
 
 import keystead
 from keystead.access.explain import PrincipalAccess
-from keystead.errors import KeysteadError, PolicyNotFound, SessionNotFound
+from keystead.access.patterns import KINDS
+from keystead.errors import KeysteadError, PolicyNotFound, SessionNotFound, UsageError
 from keystead.services.connection import Connection
 from keystead.services.policy_operations import Circumstances
 from keystead.testing import ManualClock
@@ -99,6 +100,10 @@ def test_an_explanation_of_a_session_is_its_decision(shared: Connection, seed: i
     node, session = acting.node, acting._session
     for _ in range(12):
         action, resource = generated.meant(pick, list(documents.values()))
+        if resource.partition("/")[0] not in KINDS:
+            with pytest.raises(UsageError, match="no such kind"):
+                kms.policies.explain(session.id, action, resource)
+            continue
         secret = resource.startswith("secret/") and "*" not in resource
         facts = node.reader.facts(resource.partition("/")[2]) if secret else None
         told = kms.policies.explain(session.id, action, resource)
@@ -226,3 +231,26 @@ def test_trials_show_no_policy_principal_or_session_that_the_asker_may_not_see(s
     with pytest.raises(SessionNotFound):
         blind.policies.explain(both, *asked)
     assert not blind.policies.explain(blind.session_id, *asked).allowed
+
+
+def test_a_trial_of_what_is_misspelled_says_so_and_not_that_nobody_may(store: Connection) -> None:
+    policies, everything = store.kms.policies, document(allow())
+    for resource in ("keys/orders", "orders", "Key/orders"):
+        for trial in (
+            lambda resource: policies.who_can("key:encrypt", resource),
+            lambda resource: policies.explain("user:ada", "key:encrypt", resource),
+            lambda resource: policies.test(everything, "key:encrypt", resource),
+        ):
+            with pytest.raises(UsageError, match="no such kind of resource"):
+                trial(resource)
+    for principal, kind in (("user:ada", "user ada"), ("role:ci", "role ci")):
+        assert policies.explain(principal, "secret:read", "secret/a").reason == f"there is no {kind}"
+    store.kms.identities.create_user("ada", STRONG)
+    assert policies.explain("user:ada", "secret:read", "secret/a").reason == "the session has no policy"
+    assert policies.explain("token:ci", "secret:read", "secret/a").reason == "the session has no policy"
+
+
+def test_who_may_not_list_users_is_not_told_which_there_are(store: Connection, act: Act) -> None:
+    store.kms.policies.write("try", document(allow("**", actions=("policy:test",))))
+    told = act("try").kms.policies.explain("user:eve", "secret:read", "secret/a")
+    assert (told.allowed, told.reason) == (False, "the session has no policy")

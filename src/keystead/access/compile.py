@@ -7,13 +7,15 @@ statements whose resource fits, grouped by action; how many other policies there
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from keystead.access.asked import Asked
 from keystead.access.conditions import all_hold
 from keystead.access.patterns import ONE, REST, Pattern, segments_of
 from keystead.access.policy import Decision
 from keystead.access.statements import NAMED, Statement, action_groups
+
+NO_POLICY: Final = "the session has no policy"
 
 
 class Policy(NamedTuple):
@@ -158,7 +160,7 @@ class CompiledSet:
     def _reason(self, outcome: _Outcome) -> str:
         placed = outcome.placed
         if placed is None:
-            return f"no statement of {self._names} allows it" if self.policies else "the session has no policy"
+            return f"no statement of {self._names} allows it" if self.policies else NO_POLICY
         if outcome.reason_class == "explicit-deny":
             return f"{placed} denies it"
         names = ", ".join(condition.name for condition in placed.statement.conditions)

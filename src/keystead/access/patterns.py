@@ -24,6 +24,7 @@ NAMED_KINDS: Final = frozenset(
 """What resources with a name begin with."""
 NAMELESS_KINDS: Final = frozenset(("store", "secrets", "root-key", "audit", "config", "cache"))
 """Resources that have none."""
+KINDS: Final = NAMED_KINDS | NAMELESS_KINDS
 _DOTS: Final = frozenset((".", ".."))
 
 Pattern = tuple[str, ...]
@@ -62,9 +63,9 @@ def parse_pattern(text: str) -> Pattern:
 
 def _check_kind(pattern: Pattern) -> None:
     """A kind that is misspelled would name nothing, and a deny on it deny nothing, without anybody knowing."""
-    kind, kinds = pattern[0], NAMED_KINDS | NAMELESS_KINDS
-    if kind != REST and not any(_segment_matches(kind, one) for one in kinds):
-        raise ValueError(f"begins with no kind of resource: there are {', '.join(sorted(kinds))}")
+    kind = pattern[0]
+    if kind != REST and not any(_segment_matches(kind, one) for one in KINDS):
+        raise ValueError(f"begins with no kind of resource: there are {', '.join(sorted(KINDS))}")
     if kind in NAMELESS_KINDS and len(pattern) > 1:
         raise ValueError(f"gives a name to {kind}, which has none")
 

@@ -127,12 +127,18 @@ class Context:
         try:
             return service.as_token(kept.token, binding=binding)
         except AuthenticationFailed as error:
-            where = "KEYSTEAD_TOKEN" if self.given_token() else "the last login"
-            error.message = f"the access token of {where} is not accepted"
-            error.hint = (
-                "unset it, or give another" if self.given_token() else "keystead login USER, or keystead logout"
-            )
+            variable = self.token_variable()
+            error.message = f"the access token of {variable or 'the last login'} is not accepted"
+            error.hint = "unset it, or give another" if variable else "keystead login USER, or keystead logout"
             raise
+
+    @staticmethod
+    def token_variable() -> str:
+        """The variable that gives an access token in the place of one that is kept; "" for none."""
+        from keystead.client.connection import token_variable
+        from keystead.node.settings import environment
+
+        return token_variable(environment())
 
     @staticmethod
     def given_token() -> str | None:

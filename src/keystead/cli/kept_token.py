@@ -60,6 +60,22 @@ class KeptToken:
             return _parsed(self._from_keyring())
         return _parsed(data.decode("utf-8", "surrogateescape"))
 
+    def last(self) -> tuple[bool, Kept | None]:
+        """Whether somebody logged in, and the token for its end: also out of a file that others can read, all the more.
+
+        None where it cannot be had.
+        """
+        from keystead.seal.private_file import read_if_concerned
+
+        try:
+            found = self.read()
+        except MasterKeyInvalid:
+            data = read_if_concerned(self._path, limit=_LIMIT, concerns=lambda _: False)
+            if isinstance(data, str) or data == _IN_KEYRING:
+                return True, None
+            return True, _parsed(data.decode("utf-8", "surrogateescape"))
+        return found is not None, found
+
     def _from_keyring(self) -> str:
         keyring, why = _keyring(), "there is no keyring here"
         if keyring is not None:
@@ -97,18 +113,31 @@ class KeptToken:
             raise FileUnavailable(
                 f"cannot keep the access token in {self._path}",
                 why=error.strerror or "",
-                hint="set XDG_STATE_HOME to a folder that can be written, or give it in KEYSTEAD_TOKEN",
+                hint="set XDG_STATE_HOME to a folder that can be written; or use login --print, and KEYSTEAD_TOKEN",
             ) from None
         return "the keyring" if kept else str(self._path)
 
     def forget(self) -> None:
-        """Keep none any more."""
+        """Keep none any more.
+
+        Raises:
+            FileUnavailable: it cannot be removed.
+        """
         with suppress(OSError):
             if self._path.read_bytes() == _IN_KEYRING and (keyring := _keyring()) is not None:
                 with suppress(Exception):  # a keyring raises what its backend does
                     keyring.delete_password(_SERVICE, self._store_id)
         for path in (self._path, self._new):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise FileUnavailable(
+                    f"cannot remove {path}",
+                    why=error.strerror or "",
+                    hint="remove it by hand: while it is there, no command acts as the owner",
+                ) from None
 
     def _put_into_keyring(self, token: str) -> bool:
         keyring = _keyring()
@@ -145,4 +174,12 @@ def _state_folder() -> Path:
     from keystead.node.settings import environment
 
     told = environment().get("XDG_STATE_HOME", "")
-    return (Path(told) if os.path.isabs(told) else Path.home() / ".local" / "state") / "keystead"  # noqa: PTH117 - of a text that may be empty
+    return (Path(told) if os.path.isabs(told) else _home() / ".local" / "state") / "keystead"  # noqa: PTH117 - of a text that may be empty
+
+
+def _home() -> Path:
+    """The home of who calls; of a user that neither the system nor HOME knows, as in many a container, `/`."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")

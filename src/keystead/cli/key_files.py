@@ -116,12 +116,28 @@ def restore(
 
 
 def _write(target: Path, content: Callable[[], bytes]) -> None:
-    from keystead.errors import StoreExists
+    """A new private file. Where none can be, no key leaves the store, and the log tells of none that did."""
+    _put(target, b"")
+    try:
+        data = content()
+    finally:
+        target.unlink(missing_ok=True)
+    _put(target, data)
+
+
+def _put(target: Path, data: bytes) -> None:
+    from keystead.errors import FileUnavailable, StoreExists
     from keystead.seal.private_file import write_private
 
-    if target.exists():
-        raise StoreExists(f"there is a file {target.absolute()} already", hint="name a new one")
-    write_private(target, content())
+    try:
+        write_private(target, data)
+    except FileExistsError:
+        raise StoreExists(f"there is a file {target.absolute()} already", hint="name a new one") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise FileUnavailable(
+            f"cannot write {target.absolute()}", why=why, hint="name a file in a folder of yours"
+        ) from None
 
 
 def _told(context: Context, target: Path, what: str) -> None:

@@ -23,6 +23,7 @@ from keystead.errors import (
 
 if TYPE_CHECKING:
     from keystead.cli.kept_token import Kept
+    from keystead.services.kms import KMSService
 
 _LIMIT: Final = 32_768
 _ASKED: Final = {
@@ -72,14 +73,21 @@ def login(context: Context, /, code: bool, shown: bool, **given: str | None) -> 
         if shown:
             click.echo(token.reveal())
             return
-        where = context.kept(kms).write(kept._replace(token=token.reveal()))
+        kept = kept._replace(token=token.reveal())
+        try:
+            where = context.kept(kms).write(kept)
+        except FileUnavailable:
+            # Nobody has it: it would only live on.
+            with suppress(KeysteadError), context.as_kept(kms, kept) as acting:
+                acting.tokens.revoke()
+            raise
     if context.json:
         output.document("login/1", **asdict(token.info), kept_in=where)
     else:
         until = output.moment(token.info.expires_ms)
         context.say(f"logged in as {token.info.principal} until {until}; the access token is in {where}")
-        if context.given_token():
-            context.say("note: KEYSTEAD_TOKEN is set, and goes before what is kept")
+        if variable := context.token_variable():
+            context.say(f"note: {variable} is set, and goes before what is kept")
 
 
 def _credentials(given: dict[str, str | None]) -> tuple[str, dict[str, Any], Kept]:
@@ -118,23 +126,27 @@ def logout(context: Context, keep: bool) -> None:
     """End the last login. Its access token is revoked, and commands act as the owner of the store again."""
     with context.owner() as kms:
         kept = context.kept(kms)
-        last = None
-        with suppress(KeysteadError):  # what cannot be used is forgotten all the same
-            last = kept.read()
-        revoked = 0
-        if last is not None and not keep:
-            try:
-                with context.as_kept(kms, last) as acting:
-                    revoked = acting.tokens.revoke()
-            except (AuthenticationFailed, UsageError, FileUnavailable, MasterKeyInvalid):
-                # The certificate that it is bound to may have been replaced since; its end needs none.
-                with suppress(AuthenticationFailed, IdentityNotFound):
-                    revoked = kms.tokens.revoke(last.token) if last.certificate else 0
+        was, last = kept.last()
+        revoked = 0 if last is None or keep else _ended(context, kms, last)
         kept.forget()
     if context.json:
-        output.document("logout/1", was_logged_in=last is not None, revoked=revoked)
-    else:
-        context.say("logged out" if last is not None else "nobody was logged in")
+        output.document("logout/1", was_logged_in=was, revoked=revoked)
+        return
+    context.say("logged out" if was else "nobody was logged in")
+    if was and last is None and not keep:
+        context.say("note: its access token could not be read, and is still valid: keystead token list, token revoke")
+
+
+def _ended(context: Context, kms: KMSService, last: Kept) -> int:
+    """Revoke the access token of the last login; how many ended."""
+    try:
+        with context.as_kept(kms, last) as acting:
+            return acting.tokens.revoke()
+    except (AuthenticationFailed, UsageError, FileUnavailable, MasterKeyInvalid):
+        # The certificate that it is bound to may have been replaced since; its end needs none.
+        with suppress(AuthenticationFailed, IdentityNotFound):
+            return kms.tokens.revoke(last.token) if last.certificate else 0
+    return 0
 
 
 @click.command()

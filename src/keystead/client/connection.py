@@ -17,20 +17,29 @@ AUTHORITIES: Final = "KEYSTEAD_TLS_AUTHORITIES"
 """The variable that names a file of those who vouch for the server, in the place of the system's."""
 
 
+def token_variable(variables: Mapping[str, str]) -> str:
+    """The variable that gives the access token of an environment; "" for none."""
+    return TOKEN if variables.get(TOKEN, "").strip() else TOKEN_FILE if variables.get(TOKEN_FILE) else ""
+
+
 def token_in(variables: Mapping[str, str]) -> str | None:
     """The access token that an environment gives, by itself or in a file.
 
     Raises:
-        FileUnavailable: the file cannot be read.
+        FileUnavailable: the file cannot be read, or holds none.
     """
     text = variables.get(TOKEN, "").strip()
     named = variables.get(TOKEN_FILE, "")
     if text or not named:
         return text or None
+    why = "it holds no access token"
     try:
-        return Path(named).read_text("ascii").strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it holds no access token"
+        text = Path(named).read_text("ascii").strip()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or why
+    if text:
+        return text
+    # To pass over an empty one would be, in a store of this machine, to act as the owner.
     raise FileUnavailable(f"cannot read the access token in {named}", why=why, hint=f"check {TOKEN_FILE}")
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from keystead.access import explain, grants
 from keystead.access.asked import Asked
-from keystead.access.compile import CompiledSet, Policy
+from keystead.access.compile import NO_POLICY, CompiledSet, Policy
 from keystead.access.engine import LISTING, of_owner, without_policy
-from keystead.access.patterns import segments_of
+from keystead.access.patterns import KINDS, segments_of
 from keystead.access.policy import Decision, needs_no_policy
 from keystead.access.session import Authentication
 from keystead.access.statements import check_action, parse_document
@@ -36,6 +36,8 @@ Row = TypeVar("Row")
 PAGE: Final = 1_000
 _OF_THE_CALL: Final = frozenset(("time", "source", "mfa_age", "context"))
 """Conditions that are settled by a call only, and not by what the store knows of a principal."""
+_OF_THE_NAME: Final = frozenset(("key:create", "key:restore", "key:alias", LISTING))
+"""What is asked of a name that is given or listed, and not of the key that it stands for."""
 
 
 class Supposed(NamedTuple):
@@ -94,6 +96,7 @@ class PolicyTrials:
             SessionNotFound, PolicyNotFound, UsageError.
         """
         with self._trying(session, "*", action, resource):
+            resource = self._decided_by(session, action, resource)
             if supposed.tags is None:
                 supposed = supposed._replace(tags=self._tags(session, action, resource))
             if isinstance(who, str):
@@ -107,9 +110,11 @@ class PolicyTrials:
                 # Of the owner's method, which is what is supposed unless told, is no other principal.
                 if method and supposed.authentication.method == "local":
                     supposed = supposed._replace(authentication=supposed.authentication._replace(method=method))
+            absent = "" if who else self._absent(session, supposed.principal)
             if not self._may_know_of(session, supposed.principal, resource):
                 supposed = supposed._replace(principal="")
-            return self._explain_policies(session, who, action, resource, supposed)
+            told = self._explain_policies(session, who, action, resource, supposed)
+            return replace(told, reason=absent) if absent and told.reason == NO_POLICY else told
 
     def _may_know_of(self, session: Session, principal: str, resource: str) -> bool:
         """Whether who asks may learn what grants make of a principal: itself, one that it may list, or of that key."""
@@ -129,6 +134,14 @@ class PolicyTrials:
         if found is None or not known or not self._node.gate.may(session, f"{kind}:list", f"{kind}/{name}"):
             return (), ""
         return rules_of(found.rules).policies, "password" if kind == "user" else "role"
+
+    def _absent(self, session: Session, principal: str) -> str:
+        """That there is no such user or role, in words for who may list them; "" where there is, or of others."""
+        kind, _, name = principal.partition(":")
+        rows = self._node.identities.directory.read_rows()
+        if kind not in ("user", "role") or (rows.user(name) if kind == "user" else rows.role(name)) is not None:
+            return ""
+        return f"there is no {kind} {name}" if self._node.gate.may(session, f"{kind}:list", f"{kind}/{name}") else ""
 
     def _explain_policies(
         self, session: Session, names: tuple[str, ...], action: str, resource: str, supposed: Supposed
@@ -206,6 +219,7 @@ class PolicyTrials:
             rows, binder = SqlitePolicies(node.store.read()), binder_of(node)
             every = _every(lambda start: rows.page(PAGE, start), lambda row: row.name)
             tried = (loaded(binder.check(row), binder) for row in every if self._may_try(session, row.name))
+            resource = self._decided_by(session, action, resource)
             spoken = tuple(explain.speaking(tried, action, resource))
             tags, now = self._tags(session, action, resource), node.clock.now_ms()
             facts = None if tags is None else {"tags": tags}
@@ -273,9 +287,23 @@ class PolicyTrials:
 
     def _trying(self, session: Session, name: str, action: str, resource: str) -> Any:
         check_action(action)
-        if not isinstance(resource, str) or not resource.isprintable() or segments_of(resource) is None:
+        segments = segments_of(resource) if isinstance(resource, str) and resource.isprintable() else None
+        if segments is None:
             raise UsageError("not a resource", hint="write it as kind and name, such as secret/db/password")
+        if segments[0] not in KINDS:
+            # Else it would be said of what is misspelled that nobody may.
+            raise UsageError("there is no such kind of resource", hint=f"there are {', '.join(sorted(KINDS))}")
         return self._node.gate.read(session, "policy:test", f"policy/{name}", "policy_tested")
+
+    def _decided_by(self, session: Session, action: str, resource: str) -> str:
+        """What a call on this resource is decided by: of a key its own name, where an alias stands for one that who
+        asks may list."""
+        kind, _, name = resource.partition("/")
+        known = self._node.named.reader.known(name) if kind == "key" and action not in _OF_THE_NAME else None
+        if known is None or known[0] == name:
+            return resource
+        own = f"key/{known[0]}"
+        return own if self._node.gate.may(session, "key:list", own, {"tags": known[1]}) else resource
 
     def _may_list_grants(self, session: Session, resource: str) -> bool:
         tags = self._node.named.reader.tags(resource.removeprefix("key/"))

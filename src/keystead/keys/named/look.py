@@ -34,10 +34,15 @@ class NamedKeyReader:
         """A key without its material, by name or alias."""
         return self._look(session, name, lambda rows, head: key_info(head, tuple(rows.aliases(head.key_id))))
 
+    def known(self, name: str) -> tuple[str, Mapping[str, str]] | None:
+        """The own name of a key, also by an alias, and its tags; None where there is none: for who asked the gate."""
+        found = found_or_none(self.rows(), self.binder(), name)
+        return None if found is None else (found.name, found.facts())
+
     def tags(self, name: str) -> Mapping[str, str] | None:
         """The tags of a key by its own name, None where there is none: for who asked the gate already."""
-        found = found_or_none(self.rows(), self.binder(), name)
-        return None if found is None or found.name != name else found.facts()
+        own = self.known(name)
+        return own[1] if own is not None and own[0] == name else None
 
     def owner(self, session: Session, name: str) -> KeyInfo:
         """The key of a ciphertext's reference; who may not see it is told what a ciphertext of no key is told."""
