@@ -231,9 +231,10 @@ class Gate(Generic[T]):
             # Nothing is done in any case, so that a log that is closed by now is no reason to say anything else.
             with suppress(AuditUnavailable):
                 self._denied(session, action, resource, "the session has ended", "session-ended")
-            raise SessionEnded(
-                f"session {session.id} has ended", hint="open the store again, or ask why it was revoked"
+            over = (
+                "log in, or ask for a new access token" if session.authentication.accessor else "open the store again"
             )
+            raise SessionEnded(f"session {session.id} has ended", hint=f"{over}, or ask why it was revoked")
         if session.authentication.limited:
             self._take_use(session, action, resource)
         decision = self._policy.decide(session, action, resource, facts)

@@ -85,7 +85,7 @@ class KeyPorter:
             require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
             content = self._content(key)
             if not content["versions"]:
-                raise KeyStateError(f"every version of key {key.head.name} was destroyed")
+                raise KeyStateError(f"every version of key {key.head.name} was destroyed", hint="rotate it first")
             detail["versions"] = len(content["versions"])
             return _sealed(content, passphrase)
 
