@@ -82,9 +82,11 @@ class NamedKeyManager:
         if material is not None:
             material = normal_material(kind, material)
         head = self._head(name, kind, usage, new, "imported" if material is not None else "generated")
+        facts = {"tags": new.tags}
+        self.gate.ahead(session, "key:create", f"key/{name}", facts)
         made = generate(kind) if material is None else material
         try:
-            with self.gate.change(session, "key:create", f"key/{name}", "key_created", {"tags": new.tags}) as change:
+            with self.gate.change(session, "key:create", f"key/{name}", "key_created", facts) as change:
                 rows = self.rows(change.transaction)
                 if rows.head(name) is not None or rows.alias(name) is not None:
                     raise AlreadyExists(f"there is a key or an alias {name}", hint="choose another name, or rotate it")

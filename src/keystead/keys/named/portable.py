@@ -96,6 +96,8 @@ class KeyPorter:
             BackupError: damaged, or another passphrase. AlreadyExists: the name is taken, or the key is here already.
         """
         manager = self.manager
+        wanted = "*" if name is None else check_key_name(name)
+        manager.gate.ahead(session, "key:restore", f"key/{wanted}", at_all=True)
         try:
             head, versions = restored(_opened(source, passphrase), name)
         except KeysteadError as error:
