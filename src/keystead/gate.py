@@ -89,6 +89,9 @@ class Policy(Protocol):
     def decide(self, session: Session, action: str, resource: str, facts: Facts) -> Decision:
         """Whether the session's principal may do the action on the resource, and why."""
 
+    def may_ever(self, session: Session, action: str, resource: str) -> bool:
+        """Whether it may on any resource of this one's kind."""
+
 
 @dataclass(slots=True, eq=False, repr=False)
 class Entry:
@@ -184,9 +187,9 @@ class Gate(Generic[T]):
         self._refresh = refresh
         self._new_id = new_id
         self._clock = clock
-        self.take_use: Callable[[Session], str | None] = _no_count
+        self.take_use: Callable[[Session], str | None] = lambda _: None
         """Take one use of a session's access token, durably; the class of the reason where it has none left."""
-        self.alongside: Callable[[Session, T, str], None] = _nothing
+        self.alongside: Callable[[Session, T, str], None] = lambda *_: None
         """What is put into the transaction of each change besides; it may refuse the change by raising."""
 
     def refreshed(self, session: Session, resource: str) -> float:
@@ -226,14 +229,14 @@ class Gate(Generic[T]):
 
         What comes out is whether the next call has to be decided anew.
         """
-        expires = session.expires_ms
-        if session.ended or (expires is not None and self._clock.now_ms() >= expires):
+        if self._is_over(session):
             # Nothing is done in any case, so that a log that is closed by now is no reason to say anything else.
             with suppress(AuditUnavailable):
                 self._denied(session, action, resource, "the session has ended", "session-ended")
-            raise SessionEnded(
-                f"session {session.id} has ended", hint="open the store again, or ask why it was revoked"
+            over = (
+                "log in, or ask for a new access token" if session.authentication.accessor else "open the store again"
             )
+            raise SessionEnded(f"session {session.id} has ended", hint=f"{over}, or ask why it was revoked")
         if session.authentication.limited:
             self._take_use(session, action, resource)
         decision = self._policy.decide(session, action, resource, facts)
@@ -245,6 +248,16 @@ class Gate(Generic[T]):
     def may(self, session: Session, action: str, resource: str, facts: Facts = None) -> bool:
         """Whether this is allowed: asked for one item of a listing that was admitted, which a refusal hides."""
         return self._policy.decide(session, action, resource, facts).allowed
+
+    def ahead(self, session: Session, action: str, resource: str, facts: Facts = None, *, at_all: bool = False) -> None:
+        """Refuse now, before work that a stranger must not order, what would be refused behind it; takes no use.
+        `at_all`: only that work tells on which resource of its kind, and refused is who may do this on none."""
+        may = self._policy.may_ever(session, action, resource) if at_all else self.may(session, action, resource, facts)
+        if not may or self._is_over(session):
+            self.admit(session, action, resource, facts)
+
+    def _is_over(self, session: Session) -> bool:
+        return session.ended or (session.expires_ms is not None and self._clock.now_ms() >= session.expires_ms)
 
     def _take_use(self, session: Session, action: str, resource: str) -> None:
         try:
@@ -339,14 +352,6 @@ def failure(error: BaseException, source: str = "") -> Detail:
     if source:
         detail["source"] = source
     return detail
-
-
-def _no_count(session: Session) -> None:  # noqa: ARG001 - as `take_use` is called
-    return None
-
-
-def _nothing(session: Session, transaction: Any, operation_id: str) -> None:
-    """As `alongside` is called."""
 
 
 _MISSING: Final[Mapping[str, tuple[type[NotFound], str, str]]] = {

@@ -13,6 +13,7 @@ from keystead.access.compile import CompiledSet
 from keystead.access.engine import PolicyEngine
 from keystead.access.explain import considered, explained, speaking
 from keystead.access.grants import Grant, Wanted
+from keystead.access.patterns import NAMED_KINDS
 from keystead.access.policy import Action, Decision
 from keystead.access.ports import PolicyRow
 from keystead.access.principal import Principal
@@ -40,7 +41,8 @@ BINDER = PolicyBinder(b"0" * 16, b"1" * 32)
 
 def pattern(pick: random.Random) -> str:
     parts = [pick.choice(KINDS), *pick.choices(SEGMENTS, k=pick.choice((0, 1, 1, 2, 2, 3)))]
-    return "/".join([*parts, "**"] if pick.random() < 0.3 else parts) if pick.random() < 0.97 else "**"
+    made = "/".join([*parts, "**"] if pick.random() < 0.3 else parts) if pick.random() < 0.97 else "**"
+    return f"{made}/app" if made in NAMED_KINDS else made
 
 
 def condition(pick: random.Random) -> dict[str, Any]:

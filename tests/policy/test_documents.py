@@ -11,7 +11,7 @@ import pytest
 from tests.policy.conftest import allow, document
 
 from keystead.access.policy import Action
-from keystead.access.statements import MAX_DOCUMENT, parse_document
+from keystead.access.statements import MAX_DOCUMENT, new_document, parse_document
 from keystead.errors import UsageError
 
 GOOD = document({"id": "read-db", **allow("secret/db/*", actions=("secret:read",))})
@@ -197,3 +197,14 @@ def test_a_document_that_is_kept_longer_than_it_was_given_is_refused_when_it_is_
         else:
             assert letter == "e"
             assert parse_document(kept).text == kept
+
+
+@pytest.mark.parametrize("kind", ["secret", "key", "random", "token"])
+def test_a_kind_without_its_name_is_refused_where_it_is_written(kind: str) -> None:
+    """No resource is called so: an allow of it would allow nothing, and a deny deny nothing, unseen."""
+    bare = changed(resources=["config", kind])
+    with pytest.raises(UsageError, match=rf"statement read-db: resources 2: '{kind}' has no name: write {kind}/NAME"):
+        new_document(bare)
+    # One that an earlier keystead took is not one that nobody understands, which would deny all that is beside it.
+    assert parse_document(bare).statements[0].resources == (("config",), (kind,))
+    assert new_document(changed(resources=["*", "s*", "**", "config", f"{kind}/**"]))

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from keystead.access.asked import Asked
 from keystead.access.conditions import all_hold
-from keystead.access.patterns import ONE, REST, Pattern, segments_of
+from keystead.access.patterns import ONE, REST, Pattern, matches, segments_of
 from keystead.access.policy import Decision
 from keystead.access.statements import NAMED, Statement, action_groups
 
@@ -156,6 +156,17 @@ class CompiledSet:
         visible, changing = _sees(leaves, asked)
         decision = Decision(False, self._reason(outcome), outcome.reason_class, visible)
         return Verdict(decision, outcome.volatile or changing)
+
+    def allows_somewhere(self, action: str, kind: str) -> bool:
+        """Whether any statement allows the action on any resource of a kind, whatever its conditions."""
+        groups = action_groups(action)
+        return not self.problem and any(
+            not one.denies
+            and not set(groups).isdisjoint(one.actions)
+            and any(pattern[0] == REST or matches(pattern[:1], [kind]) for pattern in one.resources)
+            for policy in self.policies
+            for one in policy.statements
+        )
 
     def _reason(self, outcome: _Outcome) -> str:
         placed = outcome.placed

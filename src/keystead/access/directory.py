@@ -65,6 +65,7 @@ class Directory:
         """A new user. Raises UsageError, AlreadyExists."""
         check_identity(name, "user")
         check_rules(rules, self.register.limits)
+        self.gate.ahead(session, "user:write", f"user/{name}")
         salt, cost, verifier = self.passwords.fresh(name, password)
         with self.gate.change(session, "user:write", f"user/{name}", "user_created") as change:
             rows, now = self.rows(change.transaction), self.clock.now_ms()
@@ -90,6 +91,7 @@ class Directory:
     def set_password(self, session: Session, name: str, password: str) -> UserInfo:
         """Another password, which also ends the user's access tokens and lock. Raises UsageError, IdentityNotFound."""
         check_identity(name, "user")
+        self.gate.ahead(session, "user:write", f"user/{name}")
         salt, cost, verifier = self.passwords.fresh(name, password)
         with self.gate.change(session, "user:write", f"user/{name}", "user_changed") as change:
             rows = self.rows(change.transaction)

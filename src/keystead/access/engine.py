@@ -107,6 +107,12 @@ class PolicyEngine:
             return verdict.decision
         return verdict.decision._replace(volatile=True)
 
+    def may_ever(self, session: Session, action: str, resource: str) -> bool:
+        """Whether a statement of the session's policies allows the action on any resource of this one's kind; no grant
+        is asked."""
+        own, kind = of_owner(session.principal.kind) is not None, resource.partition("/")[0]
+        return own or self.compiled(session.authentication.policies).allows_somewhere(action, kind)
+
     def _by_grants(
         self, verdict: Verdict, session: Session, call: tuple[str, str, Facts, int], granted: dict[str, Grants]
     ) -> Verdict:

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from keystead.access.conditions import Condition, parse_conditions
-from keystead.access.patterns import Pattern, parse_pattern
+from keystead.access.patterns import NAMED_KINDS, Pattern, parse_pattern
 from keystead.access.policy import Action
 from keystead.errors import UsageError
 
@@ -103,6 +103,22 @@ def parse_document(given: str | bytes | Mapping[str, Any]) -> Document:
         # What is kept is read again by this function, and must not be too long for it then.
         raise _too_long("the policy is kept as ASCII, and so")
     return Document(description, statements, text)
+
+
+def new_document(given: str | bytes | Mapping[str, Any]) -> Document:
+    """The same of a policy that is written now, which also names nothing by a kind alone: no resource is called so, and
+    a deny of it would deny nothing. One that was written before that was looked at goes on saying what it says.
+
+    Raises:
+        UsageError.
+    """
+    document = parse_document(given)
+    for statement in document.statements:
+        for position, pattern in enumerate(statement.resources, 1):
+            if len(pattern) == 1 and pattern[0] in NAMED_KINDS:
+                problem = f"'{pattern[0]}' has no name: write {pattern[0]}/NAME, or {pattern[0]}/** for all"
+                raise _wrong(f"statement {statement.id}", f"resources {position}", problem)
+    return document
 
 
 def _load(given: str | bytes | Mapping[str, Any]) -> dict[str, Any]:

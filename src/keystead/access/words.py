@@ -34,7 +34,10 @@ def check_identity(name: str, what: str) -> str:
         UsageError: it is none; `what` is user, role or access token.
     """
     if not is_name(name):
-        raise UsageError(f"not the name of a {what}", hint="use 1 to 64 of a-z 0-9 . _ @ -, a letter or digit first")
+        article = "an" if what.startswith("access") else "a"
+        raise UsageError(
+            f"not the name of {article} {what}", hint="use 1 to 64 of a-z 0-9 . _ @ -, a letter or digit first"
+        )
     return name
 
 

@@ -53,11 +53,11 @@ class PolicyManager:
             UsageError: a bad name or document. VersionConflict: `expected` is not the version that is there (0: none).
         """
         from keystead.access.ports import PolicyRow  # noqa: PLC0415 - a rare call
-        from keystead.access.statements import parse_document  # noqa: PLC0415 - as above
+        from keystead.access.statements import new_document  # noqa: PLC0415 - as above
         from keystead.access.stored import check_policy_name  # noqa: PLC0415 - as above
 
         check_policy_name(name)
-        document = parse_document(given)
+        document = new_document(given)
         node = self._node
         with node.gate.change(session, "policy:write", f"policy/{name}", "policy_written") as change:
             rows = SqlitePolicies(change.transaction)

@@ -16,7 +16,7 @@ from keystead.access.engine import LISTING, of_owner, without_policy
 from keystead.access.patterns import KINDS, segments_of
 from keystead.access.policy import Decision, needs_no_policy
 from keystead.access.session import Authentication
-from keystead.access.statements import check_action, parse_document
+from keystead.access.statements import check_action, new_document, parse_document
 from keystead.access.stored import check_policy_name, loaded
 from keystead.access.tokens import rules_of, texts, why_ended
 from keystead.errors import SessionNotFound, UsageError
@@ -81,8 +81,10 @@ class PolicyTrials:
         with self._trying(session, name or "*", action, resource):
             if name:
                 row = present(SqlitePolicies(self._node.store.read()).get(name), name)
-                given = binder_of(self._node).check(row).document
-            policy = Policy(name or "(given)", parse_document(given).statements)
+                read = parse_document(binder_of(self._node).check(row).document)
+            else:
+                read = new_document(given)
+            policy = Policy(name or "(given)", read.statements)
             return explain.explain(CompiledSet((policy,)), action, resource, self._asked(supposed))
 
     def explain(

@@ -32,13 +32,17 @@ from keystead.keys.named.model import KeyBinder, KeyHead, KeyInfo, KeyVersionRow
 from keystead.keys.named.names import check_key_name
 from keystead.keys.named.ports import AliasRow, NamedKeyRows
 from keystead.keys.named.ring import checked, require_same
-from keystead.keys.named.rules import SYMMETRIC, Usage, check_usage
+from keystead.keys.named.rules import SYMMETRIC, Usage, check_usage, way_on
 from keystead.keys.ring import KeyRing
 
 T = TypeVar("T")
 DAY_MS: Final = 24 * 3_600_000
 WAITING_DAYS: Final = range(7, 31)
 MAX_ALIASES: Final = 50
+_ROTATED_BY: Final = {
+    "imported": "import another version: keystead key import --new-version",
+    "generated": "keystead key rotate; only what was imported is rotated by importing",
+}
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -78,9 +82,11 @@ class NamedKeyManager:
         if material is not None:
             material = normal_material(kind, material)
         head = self._head(name, kind, usage, new, "imported" if material is not None else "generated")
+        facts = {"tags": new.tags}
+        self.gate.ahead(session, "key:create", f"key/{name}", facts)
         made = generate(kind) if material is None else material
         try:
-            with self.gate.change(session, "key:create", f"key/{name}", "key_created", {"tags": new.tags}) as change:
+            with self.gate.change(session, "key:create", f"key/{name}", "key_created", facts) as change:
                 rows = self.rows(change.transaction)
                 if rows.head(name) is not None or rows.alias(name) is not None:
                     raise AlreadyExists(f"there is a key or an alias {name}", hint="choose another name, or rotate it")
@@ -194,9 +200,7 @@ class NamedKeyManager:
             else:
                 require_state(head, KeyState.ACTIVE)
                 if (head.origin == "imported") is (material is None):
-                    raise UsageError(
-                        f"the material of key {name} was {head.origin}", hint="rotate it by material of the same origin"
-                    )
+                    raise UsageError(f"the material of key {name} was {head.origin}", hint=_ROTATED_BY[head.origin])
                 kind = KeyType(head.type)
                 made = generate(kind) if material is None else normal_material(kind, material)
                 number = head.latest + 1
@@ -253,7 +257,7 @@ class NamedKeyManager:
         with self.changing(session, name, "key:cancel-destruction", "key_destruction_cancelled") as now:
             require_there(now.head)
             if now.head.destroy_ms is None:
-                raise KeyStateError(f"no destruction of key {name} is scheduled")
+                raise KeyStateError(f"no destruction of key {name} is scheduled", hint=f"keystead key show {name}")
             now.head = now.head._replace(destroy_ms=None)
         return self._after(now)
 
@@ -332,7 +336,7 @@ class NamedKeyManager:
         """Take an alias away; the key stays. Raises KeyNotFound where there is no such alias."""
         with self.changing(session, alias, "key:alias", "key_alias_removed") as now:
             if now.rows.alias(alias) is None:
-                raise KeyNotFound(f"{alias} is a key, and no alias")
+                raise KeyNotFound(f"{alias} is a key, and no alias", hint="keystead key show lists its aliases")
             now.rows.remove_alias(alias)
             now.change.detail.update(alias=alias, alias_digest="")
         return self._after(now)
@@ -372,6 +376,8 @@ def require_there(head: KeyHead) -> None:
 
 def require_state(head: KeyHead, *states: KeyState) -> None:
     """Nothing, where the key is in one of these states. Raises KeyStateError."""
+    require_there(head)
     if head.state not in states:
         needed = " or ".join(states)
-        raise KeyStateError(f"key {head.name} is {head.state}, and must be {needed} for that")
+        hint = way_on(KeyState(head.state))
+        raise KeyStateError(f"key {head.name} is {head.state}, and must be {needed} for that", hint=hint)

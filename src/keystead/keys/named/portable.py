@@ -85,7 +85,7 @@ class KeyPorter:
             require_operation(key.head.name, key.kind, key.usage, key.state, Operation.EXPORT)
             content = self._content(key)
             if not content["versions"]:
-                raise KeyStateError(f"every version of key {key.head.name} was destroyed")
+                raise KeyStateError(f"every version of key {key.head.name} was destroyed", hint="rotate it first")
             detail["versions"] = len(content["versions"])
             return _sealed(content, passphrase)
 
@@ -96,6 +96,8 @@ class KeyPorter:
             BackupError: damaged, or another passphrase. AlreadyExists: the name is taken, or the key is here already.
         """
         manager = self.manager
+        wanted = "*" if name is None else check_key_name(name)
+        manager.gate.ahead(session, "key:restore", f"key/{wanted}", at_all=True)
         try:
             head, versions = restored(_opened(source, passphrase), name)
         except KeysteadError as error:

@@ -274,7 +274,10 @@ def _gone(head: KeyHead, row: KeyVersionRow) -> KeyStateError | IntegrityError:
     """What is told where there is no material: that it was destroyed, or that somebody took it away."""
     if row.destroyed_ms is None:
         return _edited(head, row)
-    return KeyStateError(f"version {row.version} of key {head.name} was destroyed")
+    return KeyStateError(
+        f"version {row.version} of key {head.name} was destroyed",
+        hint="what it protected cannot be read any more; a new version protects: keystead key rotate",
+    )
 
 
 def _edited(head: KeyHead, row: KeyVersionRow) -> IntegrityError:

@@ -165,10 +165,11 @@ def require_operation(name: str, kind: KeyType, usage: Usage, state: KeyState, o
             f"key {name} is of type {kind} for {usage}, and cannot {operation}", hint=f"it can {_either(able)}"
         )
     if USES[operation] not in PERMITTED_USES[state]:
-        raise KeyStateError(f"key {name} is {state} and may not {operation}", hint=_way_on(state))
+        raise KeyStateError(f"key {name} is {state} and may not {operation}", hint=way_on(state))
 
 
-def _way_on(state: KeyState) -> str:
+def way_on(state: KeyState) -> str:
+    """What next, with a key whose state does not permit what was asked."""
     match state:
         case KeyState.PRE_ACTIVE:
             return "import its material first"
