@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.policy.conftest import Act, allow, deny, document
 from tests.services.conftest import recorded
 
 from keystead.errors import KeyNotFound
+from keystead.gate import Gate
 from keystead.services.connection import Connection
 
 
@@ -64,3 +67,35 @@ def test_a_trial_of_an_alias_is_of_the_key_that_a_call_by_it_uses(store: Connect
     # Who may not list the key is not told which one it is.
     policies.write("try", document(allow(actions=("policy:test",)), deny("key/orders", actions=("key:list",))))
     assert act("try").kms.policies.who_can("key:encrypt", "key/current").resource == "key/current"
+
+
+def test_an_alias_that_moves_while_the_gate_is_asked_is_asked_about_again(
+    store: Connection, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A successor is put in place under callers: none of them is told that there is no key."""
+    keys = store.kms.keys
+    for name in ("first", "second"):
+        keys.create(name)
+    store.kms.policies.write("first", document(allow("key/first", "key/current")))
+    store.kms.policies.write("both", document(allow("key/*")))
+    admit = Gate.admit
+    acting: list[str] = []
+
+    def moving(gate: Gate[Any], session: Any, *how: Any, **more: Any) -> float:
+        until = admit(gate, session, *how, **more)
+        if session.id in acting:
+            acting.clear()
+            keys.set_alias("current", "second")
+        return until
+
+    monkeypatch.setattr(Gate, "admit", moving)
+    for policy, used in (("both", "second"), ("first", None)):
+        keys.set_alias("current", "first")
+        caller = act(policy).kms
+        acting.append(caller.session_id)
+        if used is None:
+            with pytest.raises(KeyNotFound, match="no key 'current'"):
+                caller.keys.encrypt("current", b"x")
+        else:
+            assert keys.owner(caller.keys.encrypt("current", b"x")).name == used
+        assert acting == []

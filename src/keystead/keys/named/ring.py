@@ -160,6 +160,13 @@ class NamedKeyRing:
         require_same(name, found.head, authorized.head.name)
         return found
 
+    def has_moved(self, name: str, authorized: LoadedKey) -> bool:
+        """Whether an alias stands for another key than the one that the gate was asked about, which is asked again."""
+        try:
+            return self.find(name).head.name != authorized.head.name
+        except (KeyNotFound, IntegrityError):
+            return False  # which `find_again` raises
+
     def _load(self, rows: NamedKeyRows, head: KeyHead) -> LoadedKey:
         return LoadedKey(head, {row.version: LoadedVersion(row) for row in rows.versions(head.key_id)})
 

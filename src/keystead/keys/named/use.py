@@ -86,7 +86,7 @@ class NamedKeyUse:
         bound.counter.use()
         return bound
 
-    def _admit(self, operation: Operation, name: str, context: AAD) -> _Bound:
+    def _admit(self, operation: Operation, name: str, context: AAD, moves: int = 3) -> _Bound:
         check_key_name(name)
         # First, so that what is asked about is the key that the name stands for by now, with its tags of now.
         self._gate.refreshed(self._session, f"key/{name}")
@@ -95,6 +95,8 @@ class NamedKeyUse:
         resource = f"key/{key.head.name}"
         facts = asked_facts(operation, key.head, context)
         until = self._gate.admit(self._session, f"key:{operation}", resource, facts, asked=name)
+        if moves and self._ring.has_moved(name, key):
+            return self._admit(operation, name, context, moves - 1)
         try:
             key = self._ring.find_again(name, key)
             require_operation(key.head.name, key.kind, key.usage, key.state, operation)
