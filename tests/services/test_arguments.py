@@ -38,6 +38,14 @@ CALLS: dict[str, Call] = {
     "one text in the place of slots to drop": lambda s: s.kms.rekey(drop=s.kms.slots.list().items[0].id),
     "a rekeying credential that is text": lambda s: s.kms.rekey({s.kms.slots.list().items[0].id: "x"}),
     "a callback that cannot be called": lambda s: s.kms.on_event("secret_stored", None),
+    "a key's name that is a list": lambda s: s.kms.keys.encrypt(["k"], b"x"),
+    "a key's name that is bytes": lambda s: s.kms.keys.decrypt(bytearray(b"k"), b"x"),
+    "a key's name that is a mapping": lambda s: s.kms.keys.sign({}, b"x"),
+    "a key's name that is a set": lambda s: s.kms.keys.verify(set(), b"x", b"y"),
+    "a key's name that is a view": lambda s: s.kms.keys.mac(memoryview(b"kk").cast("H"), b"x"),
+    "a key's name that is a list, to verify by": lambda s: s.kms.keys.verify_mac([], b"x", b"y"),
+    "a key's name that is a list, to derive by": lambda s: s.kms.keys.derive([], "context"),
+    "a wrapping key's name that is a list": lambda s: s.kms.keys.import_key("k", b"x", wrapping_key=[]),
     "events that are a number": lambda s: s.kms.on_event(3, print),
 }
 

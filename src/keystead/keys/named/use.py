@@ -73,14 +73,14 @@ class NamedKeyUse:
 
     def is_ready(self, operation: str, name: str) -> bool:
         """Whether a call within this period waits for neither store nor log."""
-        bound = self._bound.get((Operation(operation), name))
+        bound = self._bound.get((Operation(operation), name)) if isinstance(name, str) else None
         return bound is not None and self._monotonic() < bound.until and bound.counter.open
 
     # Passing the gate
 
     def _begin(self, operation: Operation, name: str, context: AAD) -> _Bound:
         """What the period knows, or a new period. The use is counted in either case."""
-        bound = self._bound.get((operation, name))
+        bound = self._bound.get((operation, name)) if isinstance(name, str) else None
         if bound is None or self._monotonic() >= bound.until:
             return self._admit(operation, name, context)
         bound.counter.use()
