@@ -118,10 +118,7 @@ def hot_encrypt(
     def encrypt(
         name: str, data: bytes, *, context: AAD = None, version: int | None = None, algorithm: str | None = None
     ) -> bytes:
-        try:
-            bound = find(name)
-        except (TypeError, ValueError):  # it cannot be looked up, and is for the slow way to refuse
-            bound = None
+        bound = find(name) if type(name) is str else None
         if bound is None or version is not None or algorithm is not None or monotonic() >= bound[0]:
             return slow(name, data, context, version, algorithm)
         if type(data) is not bytes:
@@ -150,10 +147,7 @@ def hot_decrypt(
     def decrypt(
         name: str, blob: bytes, *, context: AAD = None, version: int | None = None, algorithm: str | None = None
     ) -> bytes:
-        try:
-            bound = find(name)
-        except (TypeError, ValueError):  # it cannot be looked up, and is for the slow way to refuse
-            bound = None
+        bound = find(name) if type(name) is str else None
         if bound is None or version is not None or algorithm is not None or monotonic() >= bound[0]:
             return slow(name, blob, context, version, algorithm)
         _, counter, tick, ciphers, _ = bound
@@ -187,10 +181,7 @@ def hot_mac(table: dict[str, Making], monotonic: Clock, resume: Resume, slow: Ca
     find, new = table.get, tuple.__new__
 
     def mac(name: str, message: bytes, *, version: int | None = None) -> Mac:
-        try:
-            bound = find(name)
-        except (TypeError, ValueError):  # it cannot be looked up, and is for the slow way to refuse
-            bound = None
+        bound = find(name) if type(name) is str else None
         if bound is None or version is not None or type(message) is not bytes or monotonic() >= bound[0]:
             return slow(name, message, version)
         _, counter, tick, start, number = bound
@@ -212,10 +203,7 @@ def hot_verify_mac(
     find, same = table.get, hmac.compare_digest
 
     def verify_mac(name: str, message: bytes, tag: bytes, *, version: int | None = None) -> bool:
-        try:
-            bound = find(name)
-        except (TypeError, ValueError):  # it cannot be looked up, and is for the slow way to refuse
-            bound = None
+        bound = find(name) if type(name) is str else None
         if bound is None or version is not None or monotonic() >= bound[0]:
             return slow(name, message, tag, version)
         if type(message) is not bytes or type(tag) is not bytes:
@@ -245,10 +233,7 @@ def hot_sign(
     def sign(
         name: str, message: bytes, *, algorithm: str | None = None, version: int | None = None, prehashed: bool = False
     ) -> Signature:
-        try:
-            bound = find(name)
-        except (TypeError, ValueError):  # it cannot be looked up, and is for the slow way to refuse
-            bound = None
+        bound = find(name) if type(name) is str else None
         if bound is None or algorithm is not None or version is not None or prehashed or monotonic() >= bound[0]:
             return slow(name, message, algorithm, version, prehashed=prehashed)
         if type(message) is not bytes:
@@ -277,10 +262,7 @@ def hot_verify(
         version: int | None = None,
         prehashed: bool = False,
     ) -> bool:
-        try:
-            bound = find(name)
-        except (TypeError, ValueError):  # it cannot be looked up, and is for the slow way to refuse
-            bound = None
+        bound = find(name) if type(name) is str else None
         if bound is None or algorithm is not None or version is not None or prehashed or monotonic() >= bound[0]:
             return slow(name, message, signature, algorithm, version, prehashed=prehashed)
         if type(message) is not bytes or type(signature) is not bytes:
