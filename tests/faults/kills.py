@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from tests.faults.checks import DATABASE, check, copy, make_template
@@ -83,13 +84,22 @@ class Kills:
     def run(self, change: str, most: int) -> Iterator[tuple[Point, Outcome]]:
         """Kill a change at so many of its places."""
         for point in sample(self.points(change), most):
+            yield self.kill_near(change, point)
+
+    def kill_near(self, change: str, point: Point) -> tuple[Point, Outcome]:
+        """Kill a change at a place, or at the next before it that this run comes to.
+
+        Threads take turns otherwise in each run: one that works ahead in the clean run may have nothing to do in
+        others, which then end whole, without a fault.
+        """
+        for _ in range(TRIES):
             outcome = self.kill(change, point)
-            for _ in range(TRIES):
-                if outcome.killed:
-                    break
-                # Threads take turns otherwise in each run, and this one ended before it came to the place.
-                outcome = self.kill(change, point)
-            yield point, outcome
+            if outcome.killed:
+                return point, outcome
+        while not outcome.killed and point.nth > 1:
+            point = replace(point, nth=point.nth - 1)
+            outcome = self.kill(change, point)
+        return point, outcome
 
 
 def driven(change: str) -> str:

@@ -6,6 +6,7 @@ A part of the places in each run of the suite; `python tests/faults/campaign.py 
 from __future__ import annotations
 
 import pytest
+from tests.faults.injection import Point
 from tests.faults.kills import CHANGES, Kills
 
 PLACES = 14
@@ -18,6 +19,12 @@ def test_a_kill_at_any_write_leaves_a_whole_store_that_has_what_was_acknowledged
     places = SLOW.get(change, PLACES)
     runs = list(kills.run(change, places))
     assert len(runs) == places
-    # A place that only the background thread of the counting run came to may be in no other run; those end whole.
+    # A call that only the background thread of the clean run made may be in no other run; those end whole.
     missed = [point for point, outcome in runs if not outcome.killed]
     assert len(missed) <= places // 7, missed
+
+
+def test_a_place_that_no_other_run_comes_to_is_killed_at_the_one_before_it(kills: Kills) -> None:
+    point, outcome = kills.kill_near("envelopes", Point("pwrite64", 28, 1))
+    assert outcome.killed
+    assert point.nth < 28
