@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -93,7 +94,9 @@ def test_a_removed_slot_that_came_back_opens_the_store_and_is_named(mine: Made) 
 def test_a_secret_taken_out_and_one_that_nobody_stored_are_named(mine: Made) -> None:
     mine.edit("DELETE FROM secrets WHERE name = 'PLAIN'", "UPDATE secrets SET name = 'FOREIGN' WHERE name = 'BYTES'")
     found = problems(mine)
-    assert [what.partition(" is ")[0] for what in found] == ["secret/PLAIN", "secret/BYTES", "secret/FOREIGN"]
+    told = [what.partition(" is ")[0] for what in found]
+    assert told == ["secret/PLAIN", "secret/BYTES", "secret/FOREIGN", "secret/FOREIGN"]
+    assert found[3] == "secret/FOREIGN is not what keystead wrote, and is refused where it is used"
 
 
 def test_verifying_without_keys_names_them_too(mine: Made, tmp_path: Path) -> None:
@@ -159,3 +162,18 @@ def test_verifying_while_another_process_writes_finds_nothing(mine: Made) -> Non
                 rounds += 1
     assert writer.returncode == 0
     assert rounds > 1
+
+
+def test_a_cut_log_whose_head_in_the_store_was_made_to_fit_is_named_also_after_the_store_was_opened(mine: Made) -> None:
+    """The last session's reads are taken out, which no number of a change tells."""
+    with mine.open() as store:
+        store.kms.get_secret("PLAIN")
+    (journal,) = mine.folder.rglob("000001.jsonl")
+    lines = journal.read_bytes().rstrip(b"\0").splitlines(keepends=True)
+    assert b"secret_retrieved" in lines[-3]
+    journal.write_bytes(b"".join(lines[:-3]))
+    link = json.loads(lines[-4])["h"]
+    mine.edit(("UPDATE audit_chains SET count = ?, hash = ?", (len(lines) - 3, link)))
+    for _ in range(2):
+        assert problems(mine) == ["the store's head of audit chain 0001 has a wrong MAC"]
+    assert journal.read_bytes() == b"".join(lines[:-3])

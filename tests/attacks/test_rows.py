@@ -127,6 +127,22 @@ def test_an_edited_column_gives_no_wrong_value_and_is_found_where_it_decides(
             assert all(issubclass(error, KeysteadError) for error in found), edit
 
 
+@pytest.mark.parametrize(("table", "column"), [one for one in COLUMNS if ".".join(one) not in NOT_DECISIVE])
+def test_an_edited_column_that_decides_is_named_by_verify_before_anybody_uses_it(
+    made: Made, tmp_path: Path, table: str, column: str
+) -> None:
+    """Of a store that still opens; one whose root or active key was edited does not."""
+    for number, edit in enumerate(changed_alike(made, table, column)):
+        copy = made.copy(tmp_path / str(number))
+        copy.edit(edit)
+        try:
+            store = copy.open()
+        except KeysteadError:
+            continue
+        with store:
+            assert not store.kms.audit.verify().ok, edit
+
+
 def test_two_secrets_do_not_trade_values_by_trading_rows(mine: Made) -> None:
     """T03, T04: the ciphertexts alone, and the whole version rows."""
     for columns in ("ciphertext", "ciphertext, created_ms, expires_ms, encoding, key_reference"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -171,3 +171,12 @@ def check_head(keys: AuditKeys, head: Head, code: bytes) -> None:
     """
     if not same(head_mac(keys, head), code):
         raise IntegrityError(f"the store's head of audit chain {head.chain} has a wrong MAC")
+
+
+def forged_heads(keys: AuditKeys | None, known: Mapping[str, tuple[Head, bytes]]) -> frozenset[str]:
+    """The chains whose heads, each with its MAC, were not saved with these keys; none where there are no keys."""
+    if keys is None:
+        return frozenset()
+    return frozenset(
+        chain for chain, (head, code) in known.items() if head.count and not same(head_mac(keys, head), code)
+    )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from keystead.audit.chain import make_line
-from keystead.audit.checkpoints import AuditKeys, head_mac, make_checkpoint, restore_frontier
+from keystead.audit.checkpoints import AuditKeys, forged_heads, head_mac, make_checkpoint, restore_frontier
 from keystead.audit.files import lines_backward, read_tail
 from keystead.audit.ports import ChainRegistry, Head
 from keystead.audit.record import Event, Record
@@ -199,9 +199,12 @@ class Journal:
             self._confirmed = [number for number in self._confirmed if number not in gone]
 
     def unlock(self, keys: AuditKeys) -> None:
-        """From now on checkpoints can be made."""
+        """From now on checkpoints can be made, and a chain is left whose head in the store is forged."""
         with self._lock:
             self._keys = keys
+            if self._writer is not None and self._chain in forged_heads(keys, self._heads.heads()):
+                self._writer.close()
+                self._writer = None
 
     def checkpoint(self) -> Head:
         """Write a checkpoint where records came since the last one, flush, and save the head in the store.
@@ -361,7 +364,7 @@ class Journal:
 
     def _take_slot(self) -> Writer:
         known = self._heads.heads()
-        chain, tail, lock_fd = take_slot(self.folder, known)
+        chain, tail, lock_fd = take_slot(self.folder, known, forged_heads(self._keys, known))
         try:
             if tail.count == 0:
                 self._heads.register(chain, self._clock.now_ms())

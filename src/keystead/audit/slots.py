@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from keystead.audit.files import Tail, chain_name, read_tail
@@ -68,11 +68,11 @@ def lock_chain(chain_folder: Path) -> int | None:
     return fd
 
 
-def take_slot(folder: Path, known: Mapping[str, tuple[Head, bytes]]) -> tuple[str, Tail, int]:
+def take_slot(folder: Path, known: Mapping[str, tuple[Head, bytes]], left: Collection[str]) -> tuple[str, Tail, int]:
     """Lock the first free chain that is whole as far as can be seen: its name, its end, and the lock's descriptor.
 
     A chain whose end is damaged, or is not the store's or does not reach the head that the store knows, is left for
-    `verify` to name.
+    `verify` to name, and so are those in `left`: to go on with a forged head would put a true one in its place.
 
     Raises:
         OSError: the folder cannot be written.
@@ -80,6 +80,8 @@ def take_slot(folder: Path, known: Mapping[str, tuple[Head, bytes]]) -> tuple[st
     make_folder(folder)
     for number in itertools.count(1):
         chain = chain_name(number)
+        if chain in left:
+            continue
         make_folder(folder / chain)
         lock_fd = lock_chain(folder / chain)
         if lock_fd is None:

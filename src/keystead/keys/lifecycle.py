@@ -61,6 +61,8 @@ TRANSITIONS: Final[Mapping[KeyState, frozenset[KeyState]]] = MappingProxyType(
     }
 )
 
+ENDED: Final = frozenset({KeyState.SCRUBBING, KeyState.DESTROYED})
+
 
 def require_use(state: KeyState, use: Use, key_id: str) -> None:
     """Nothing, where a key in `state` may be used so.

@@ -20,6 +20,7 @@ from keystead.errors import (
     UsageError,
 )
 from keystead.gate import Entry, Gate, Session, missing
+from keystead.keys.lifecycle import ENDED
 from keystead.keys.ring import KeyRing
 from keystead.secrets.facts import SecretFacts
 from keystead.secrets.labels import is_expired, resolve_version
@@ -181,6 +182,32 @@ class SecretReader:
     def held(self, name: str) -> bool:
         """Whether the store has ever held this name, tombstones included."""
         return self.rows().head(name) is not None
+
+    def check(self, name: str) -> None:
+        """Return if the head of a secret and all of its versions are what keystead wrote, or there is no such secret.
+
+        Raises:
+            IntegrityError: naming the first that is not.
+        """
+        rows = self.rows()
+        head = rows.head(name)
+        if head is None:
+            return
+        self.binder().check(head)
+        for number in range(1, head.latest + 1):
+            row = rows.version(name, number)
+            if row is None or not self._is_whole(head, row):
+                raise _not_ours(head, number)
+
+    def _is_whole(self, head: Head, row: VersionRow) -> bool:
+        if row.ciphertext is None:
+            return row.destroyed_ms is not None
+        try:
+            self._decrypt(head, row)
+        except KeyStateError:
+            # A suspended key opens nothing, and may again; what a destroyed one encrypted was destroyed with it.
+            return self.ring.by_reference(row.key_reference).state not in ENDED
+        return True
 
     def page(
         self, session: Session, chosen: Filter, limit: int, after: str | None

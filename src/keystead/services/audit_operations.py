@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,12 +32,13 @@ class AuditOperations:
         self._face = face
 
     def verify(self) -> Report:
-        """Check every record, link, checkpoint MAC and signature, that the store's changes are all there, and that its
-        secrets, data keys and slots are as their last records left them.
+        """Check every record, link, checkpoint MAC and signature, that the store's changes are all there, that its rows
+        are as their last records left them, and that each row is what keystead wrote and each encrypted value opens.
 
         The report's `require_ok()` raises AuditBroken naming the first bad record.
         """
         from keystead.audit.verify import verify  # noqa: PLC0415 - a rare call; opening a store does not pay for it
+        from keystead.node.row_check import row_problems  # noqa: PLC0415 - as above
 
         node = self._face._node
         node.counts.flush()
@@ -50,6 +52,7 @@ class AuditOperations:
                 content=SqliteContent(node.store),
                 keys=keys,
             )
+            report = replace(report, problems=(*report.problems, *row_problems(node)))
             detail["records"], detail["problems"] = report.records, len(report.problems)
             return report
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from keystead.storage.audit import Store
 
 # One statement is one snapshot: the newest change, and every head as it left them.
@@ -13,6 +16,20 @@ _HEADS = {
     "policies": " UNION ALL SELECT 'policy/' || name, lower(hex(substr(mac, 1, 16))) FROM policies",
     "auth_methods": " UNION ALL SELECT 'auth-method/' || name, lower(hex(substr(mac, 1, 16))) FROM auth_methods",
     "key_grants": " UNION ALL SELECT 'grant/' || grant_id, lower(hex(substr(mac, 1, 16))) FROM key_grants",
+}
+_ROWS = {
+    "data-key": "SELECT key_id FROM data_keys",
+    "secret": "SELECT name FROM secrets",
+    "key": "SELECT name FROM named_keys",
+    "alias": "SELECT alias FROM key_aliases",
+    "policy": "SELECT name FROM policies",
+    "grant": "SELECT grant_id FROM key_grants",
+    "token": "SELECT accessor FROM access_tokens",
+    "user": "SELECT name FROM users",
+    "failed-logins": "SELECT name FROM login_failures",
+    "role": "SELECT name FROM roles",
+    "secret-id": "SELECT accessor FROM secret_ids",
+    "auth-method": "SELECT name FROM auth_methods",
 }
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _ALIVE = {
@@ -44,6 +61,14 @@ class SqliteContent:
                 else:
                     heads[str(name)] = str(told)
         return newest, heads
+
+    def rows(self) -> Iterator[tuple[str, Any]]:
+        """The kind and the name or id of each row that keystead binds to the store, as the file has it."""
+        for kind, query in _ROWS.items():
+            with self._store.translated():
+                found = self._store.read().execute(query).fetchall()
+            for (name,) in found:
+                yield kind, name
 
     def is_alive(self, target: str, version: int) -> bool:
         """Whether a data key has its material, a key slot is there or (`version` not 0) a version has its value."""

@@ -130,6 +130,17 @@ class SqliteStore:
         return connection
 
     @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """What this thread reads inside the block is the store as it was at the first read."""
+        connection = self.read()
+        try:
+            connection.execute("BEGIN")
+            yield
+        finally:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+
+    @contextmanager
     def undivided(self) -> Iterator[None]:
         """Work in SQLite beside this store's connections, such as on a copy in memory; a fork waits for its end."""
         with self._copying:

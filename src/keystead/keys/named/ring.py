@@ -19,11 +19,11 @@ from keystead.crypto.purpose import Purpose
 from keystead.crypto.types import KeyType
 from keystead.errors import DecryptionError, IntegrityError, KeyNotFound, KeyStateError
 from keystead.gate import missing
-from keystead.keys.lifecycle import KeyState
+from keystead.keys.lifecycle import ENDED, KeyState
 from keystead.keys.limits import SALT_MESSAGE_LIMIT
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyVersionRow
 from keystead.keys.named.names import check_key_version
-from keystead.keys.named.ports import NamedKeyRows
+from keystead.keys.named.ports import AliasRow, NamedKeyRows
 from keystead.keys.named.rules import Usage
 from keystead.keys.ring import KeyRing
 
@@ -195,7 +195,39 @@ class NamedKeyRing:
         try:
             return self._ring.open_material(row.material, self._binder().version_aad(key.head, row), Purpose.NAMED_KEY)
         except DecryptionError:
-            raise _edited(key.head, row) from None
+            raise _lost(key.head, row.version) from None
+
+    def check(self, name: str) -> None:
+        """Return if the head of a key and all of its versions are what keystead wrote, or there is no such key.
+
+        Raises:
+            IntegrityError: naming the first that is not.
+        """
+        rows = self._rows()
+        head = rows.head(name)
+        if head is None:
+            return
+        key = self._load(rows, self._binder().check(head))
+        for number in range(1, head.latest + 1):
+            version = key.versions.get(number)
+            if version is None:
+                raise _lost(head, number)
+            if version.row.material is not None or version.row.destroyed_ms is None:
+                self._check_material(key, version)
+
+    def _check_material(self, key: LoadedKey, version: LoadedVersion) -> None:
+        try:
+            zero(self.material(key, version))
+        except KeyStateError:
+            # A suspended key opens nothing, and may again; what a destroyed one encrypted was destroyed with it.
+            if self._ring.by_reference(version.row.key_reference).state in ENDED:
+                raise _lost(key.head, version.row.version) from None
+
+    def check_alias(self, alias: str) -> None:
+        """Return if an alias is what keystead wrote, or there is none. Raises IntegrityError."""
+        row = self._rows().alias(alias)
+        if row is not None:
+            require_authentic(self._binder(), row)
 
     def private(self, key: LoadedKey, version: LoadedVersion) -> PrivateKey:
         """The private key of a version."""
@@ -280,16 +312,16 @@ def require_same(name: str, head: KeyHead, authorized: str) -> None:
 def _gone(head: KeyHead, row: KeyVersionRow) -> KeyStateError | IntegrityError:
     """What is told where there is no material: that it was destroyed, or that somebody took it away."""
     if row.destroyed_ms is None:
-        return _edited(head, row)
+        return _lost(head, row.version)
     return KeyStateError(
         f"version {row.version} of key {head.name} was destroyed",
         hint="what it protected cannot be read any more; a new version protects: keystead key rotate",
     )
 
 
-def _edited(head: KeyHead, row: KeyVersionRow) -> IntegrityError:
+def _lost(head: KeyHead, number: int) -> IntegrityError:
     return IntegrityError(
-        f"version {row.version} of key {head.name} is not what keystead wrote",
+        f"version {number} of key {head.name} is not what keystead wrote",
         hint="`keystead audit verify` says what was recorded; restore a backup elsewhere and compare",
     )
 
@@ -303,13 +335,18 @@ def checked(rows: NamedKeyRows, binder: KeyBinder, name: str) -> KeyHead:
     head = rows.head(name)
     if head is None:
         alias = rows.alias(name)
-        if alias is not None and binder.alias_mac(alias.alias, alias.key_id) == alias.mac:
+        if alias is not None:
+            require_authentic(binder, alias)
             head = rows.by_id(alias.key_id)
-        elif alias is not None:
-            raise IntegrityError(
-                f"the record of alias {name} is not what keystead wrote",
-                hint="use the key by its own name; `keystead audit verify` says what was recorded",
-            )
     if head is None:
         raise missing("key", name)
     return binder.check(head)
+
+
+def require_authentic(binder: KeyBinder, row: AliasRow) -> None:
+    """Nothing, where an alias is what keystead wrote. Raises IntegrityError."""
+    if binder.alias_mac(row.alias, row.key_id) != row.mac:
+        raise IntegrityError(
+            f"the record of alias {row.alias} is not what keystead wrote",
+            hint="use the key by its own name; `keystead audit verify` says what was recorded",
+        )
