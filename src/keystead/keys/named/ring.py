@@ -192,6 +192,8 @@ class NamedKeyRing:
         row = version.row
         if row.material is None:
             raise _gone(key.head, row)
+        if row.destroyed_ms is not None:
+            raise _lost(key.head, row.version)
         try:
             return self._ring.open_material(row.material, self._binder().version_aad(key.head, row), Purpose.NAMED_KEY)
         except DecryptionError:
