@@ -93,8 +93,10 @@ class PasswordAttempt:
         rows.forget_failures(self._name)
         holder, shown = Holder(f"user:{self._name}", self._method.name), {}
         if looked.step is not None:
-            rows.put_user(binder.sealed(user, factor_step=looked.step))
-            holder, shown = holder._replace(mfa_ms=now_ms), {"second_factor": "totp"}
+            user = binder.sealed(user, factor_step=looked.step)
+            rows.put_user(user)
+            holder = holder._replace(mfa_ms=now_ms)
+            shown = {"second_factor": "totp", "head": user.mac[:16].hex()}
         return Grant(holder, rules_of(user.rules), Kind.PERSON, shown)
 
 

@@ -130,7 +130,9 @@ class SecondFactors:
             rows, now = self.rows(change.transaction), self.clock.now_ms()
             came = self._tried(rows, name, lambda: self.look(rows.user(name), code, now))
             if isinstance(came, Looked):
-                rows.put_user(self.binder().sealed(self._user(rows, name), factor_step=came.step))
+                user = self.binder().sealed(self._user(rows, name), factor_step=came.step)
+                rows.put_user(user)
+                change.detail["head"] = user.mac[:16].hex()
                 self.register.note_second_factor(change, session, now)
             else:
                 _failed(change, came)
@@ -190,7 +192,7 @@ class SecondFactors:
     def _save(self, change: Change[Any], rows: AccountRows, record: UserRecord) -> UserRecord:
         sealed: UserRecord = self.binder().sealed(record, updated_ms=self.clock.now_ms())
         rows.put_user(sealed)
-        change.detail["row"] = sealed.mac[:16].hex()
+        change.detail["head"] = sealed.mac[:16].hex()
         return sealed
 
 

@@ -50,11 +50,28 @@ class Outbox(Protocol):
         """The highest number ever given, 0 where none was."""
 
 
+class TokenState(NamedTuple):
+    """The row of an access token: of whom it is, the accessor of the one it was made with ("": none), if it is live."""
+
+    principal: str
+    parent: str
+    live: bool
+
+
+class StoreState(NamedTuple):
+    """A store at one moment: the number of its newest change, the digest of each head or row that is compared by its
+    target, and its access tokens by their accessors."""
+
+    newest: int
+    heads: Mapping[str, str]
+    tokens: Mapping[str, TokenState]
+
+
 class StoreContent(Protocol):
     """What the store holds, to be compared with its log."""
 
-    def heads(self) -> tuple[int, dict[str, str]]:
-        """The number of the newest change, and then the digest of each head or row that is compared by its target."""
+    def state(self) -> StoreState:
+        """The store as it is now."""
 
     def is_alive(self, target: str, version: int) -> bool:
         """Whether a data key has its material, a key slot is there or (`version` not 0) a version has its value."""

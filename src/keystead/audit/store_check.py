@@ -1,8 +1,8 @@
 """Comparing the store with its log: a row that keystead wrote once, and that was put back later, is authentic.
 
 Each change of a secret or a named key leaves the digest of its head in its record, and each change of an alias, a
-policy, an auth method or a grant that of its row (empty where it was deleted), so the newest record tells how it must
-be now. What was destroyed or removed stays so.
+policy, a user, a role, an auth method or a grant that of its row (empty where it was deleted), so the newest record
+tells how it must be now. What was destroyed or removed stays so, and so do access tokens that ended.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Final
 
 from keystead.audit.chain import parse_line
 from keystead.audit.files import chain_names, lines
-from keystead.audit.ports import OutboxRow, StoreContent
+from keystead.audit.ports import OutboxRow, StoreContent, StoreState
 from keystead.audit.record import Event, Outcome, Record
 from keystead.audit.report import Problem
+from keystead.audit.token_check import TokenCheck
 
 _ENDINGS: Final = (
     Event.SECRET_DESTROYED,
@@ -24,15 +25,29 @@ _ENDINGS: Final = (
     Event.DATA_KEY_DESTROYED,
     Event.SLOT_REMOVED,
 )
-_TELLING: Final = (b'"head":"', *(b'"event":"%b"' % event.encode() for event in (*_ENDINGS, Event.BACKUP_RESTORED)))
+_DELETIONS: Final = (Event.USER_DELETED, Event.ROLE_DELETED)
+_ACCOUNTS: Final = (Event.USER_CREATED, Event.USER_CHANGED, Event.ROLE_CREATED, Event.ROLE_CHANGED)
+_OTHERS: Final = (
+    Event.BACKUP_RESTORED,
+    Event.SECRET_ID_DESTROYED,
+    Event.TOKEN_CREATED,
+    Event.TOKEN_REVOKED,
+    Event.LOGIN_SUCCEEDED,
+)
+_TELLING: Final = (
+    b'"head":"',
+    *(b'"event":"%b"' % event.encode() for event in (*_ENDINGS, *_DELETIONS, *_ACCOUNTS, *_OTHERS)),
+)
 
 
 class StoreCheck:
-    """What the log says of the store up to the change `number`; changes in `excused` were given up by an operator."""
+    """What the log says of the store in a state; changes in `excused` were given up by an operator."""
 
-    def __init__(self, number: int, excused: Sequence[range]) -> None:
-        self._number = number
+    def __init__(self, state: StoreState, excused: Sequence[range]) -> None:
+        self._number = state.newest
+        self._now = state.heads
         self._excused = excused
+        self._tokens = TokenCheck(state.tokens)
         self._heads: dict[str, tuple[int, str | None]] = {}
         self._ended: set[tuple[str, int]] = set()
         self._through: dict[str, int] = {}
@@ -52,23 +67,37 @@ class StoreCheck:
         if not 0 < number <= self._number or any(number in lost for lost in self._excused):
             return
         record = Record.parse(content)
-        head, version = record.detail.get("head"), record.detail.get("version", 0)
-        through = record.detail.get("through", 0)
         if record.outcome != Outcome.SUCCESS:
             return
+        self._tokens.add(number, record)
         if record.event == Event.BACKUP_RESTORED:
             self._restored = max(number, self._restored)
-        elif isinstance(head, str) and number > self._heads.get(record.target, (0, ""))[0]:
-            self._heads[record.target] = (number, head)
+        elif record.event in _DELETIONS:
+            self._tell(record.target, number, "")
+        elif isinstance(head := record.detail.get("head"), str):
+            self._tell(record.target, number, head)
+        elif record.event in _ACCOUNTS:
+            self._tell(record.target, number, None)  # as the first records did
         alias = record.detail.get("alias")
-        if isinstance(alias, str) and number > self._heads.get(f"alias/{alias}", (0, ""))[0]:
-            self._heads[f"alias/{alias}"] = (number, _alias_digest(record))
+        if isinstance(alias, str):
+            self._tell(f"alias/{alias}", number, _alias_digest(record))
+        self._add_ending(record)
+
+    def _tell(self, target: str, number: int, head: str | None) -> None:
+        if number > self._heads.get(target, (0, ""))[0]:
+            self._heads[target] = (number, head)
+
+    def _add_ending(self, record: Record) -> None:
+        version, through = record.detail.get("version", 0), record.detail.get("through", 0)
         if record.event in _ENDINGS and isinstance(version, int) and isinstance(through, int):
             self._ended.add((record.target, version))
             self._through[record.target] = max(through, self._through.get(record.target, 0))
+        if record.event == Event.SECRET_ID_DESTROYED:
+            self._ended.add((f"secret-id/{record.detail.get('accessor')}", 0))
 
-    def problems(self, content: StoreContent, heads: dict[str, str]) -> Iterator[Problem]:
-        """Where the store is otherwise; `heads` are the digests that it has for the targets of secrets."""
+    def problems(self, content: StoreContent) -> Iterator[Problem]:
+        """Where the store is otherwise."""
+        heads = self._now
         for target, (number, digest) in self._heads.items():
             if number < self._restored:
                 continue  # the backup's rows stand in its place
@@ -87,6 +116,7 @@ class StoreCheck:
             if content.is_alive(target, version):
                 what = f"version {version} of {target}" if version else target
                 yield Problem("", f"{what} was destroyed or removed, and is in the store again")
+        yield from self._tokens.problems(self._restored)
 
 
 def _alias_digest(record: Record) -> str | None:

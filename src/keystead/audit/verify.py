@@ -39,7 +39,7 @@ def verify(
     # The store first: while this reads, chains only grow, and a row leaves the outbox only for a chain.
     known = dict(heads.heads()) if heads else {}
     last_number = outbox.last_number() if outbox else 0
-    newest, digests = content.heads() if content else (0, {})
+    state = content.state() if content else None
     rows = {row.number: row.content for row in outbox.pending()} if outbox else {}
     public = keys.public_key() if keys else public_key
     numbers = Numbers()
@@ -55,10 +55,10 @@ def verify(
     problems = [problem for check in checks for problem in check.problems]
     if outbox and not problems:
         problems += _outbox_problems(outbox, rows, last_number, numbers, checks)
-    if content and outbox and not problems:
-        store = StoreCheck(newest, [lost for check in checks for lost in check.accepted_losses])
+    if content and state and outbox and not problems:
+        store = StoreCheck(state, [lost for check in checks for lost in check.accepted_losses])
         store.read(folder, outbox.pending())
-        problems += store.problems(content, digests)
+        problems += store.problems(content)
     reports = tuple(check.report() for check in checks)
     return Report(
         chains=reports,

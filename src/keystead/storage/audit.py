@@ -76,6 +76,9 @@ class Store(Protocol):
     def translated(self) -> AbstractContextManager[None]:
         """The driver's errors as keystead's."""
 
+    def at_one_moment(self) -> AbstractContextManager[None]:
+        """What is read inside is the store as it was at the first read."""
+
 
 class StoreAudit:
     """The audit room's ports on a store: a ChainRegistry and an Outbox, each call its own transaction."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from keystead.audit.ports import StoreState, TokenState
 from keystead.storage.audit import Store
 
-# One statement is one snapshot: the newest change, and every head as it left them.
 _NEWEST = "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'audit_outbox'"
 _HEADS = {
     "secrets": " UNION ALL SELECT 'secret/' || name, lower(hex(substr(mac, 1, 16))) FROM secrets",
@@ -15,6 +15,8 @@ _HEADS = {
     "key_aliases": " UNION ALL SELECT 'alias/' || alias, lower(hex(substr(mac, 1, 16))) FROM key_aliases",
     "policies": " UNION ALL SELECT 'policy/' || name, lower(hex(substr(mac, 1, 16))) FROM policies",
     "auth_methods": " UNION ALL SELECT 'auth-method/' || name, lower(hex(substr(mac, 1, 16))) FROM auth_methods",
+    "users": " UNION ALL SELECT 'user/' || name, lower(hex(substr(mac, 1, 16))) FROM users",
+    "roles": " UNION ALL SELECT 'role/' || name, lower(hex(substr(mac, 1, 16))) FROM roles",
     "key_grants": " UNION ALL SELECT 'grant/' || grant_id, lower(hex(substr(mac, 1, 16))) FROM key_grants",
 }
 _ROWS = {
@@ -31,10 +33,12 @@ _ROWS = {
     "secret-id": "SELECT accessor FROM secret_ids",
     "auth-method": "SELECT name FROM auth_methods",
 }
+_TOKENS = "SELECT accessor, principal, parent, revoked_ms IS NULL FROM access_tokens"
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _ALIVE = {
     "data-key": "SELECT 1 FROM data_keys WHERE key_id = ? AND wrapped IS NOT NULL",
     "slot": "SELECT 1 FROM key_slots WHERE slot_id = ?",
+    "secret-id": "SELECT 1 FROM secret_ids WHERE accessor = ?",
     "secret": "SELECT 1 FROM secret_versions WHERE name = ? AND version = ? AND ciphertext IS NOT NULL",
     "key": "SELECT 1 FROM named_key_versions v JOIN named_keys k ON k.key_id = v.key_id"
     " WHERE k.name = ? AND v.version = ? AND v.material IS NOT NULL",
@@ -47,10 +51,10 @@ class SqliteContent:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def heads(self) -> tuple[int, dict[str, str]]:
-        """The number of the newest change, and then the digest of each head by its target."""
-        newest, heads = 0, {}
-        with self._store.translated():
+    def state(self) -> StoreState:
+        """The newest change, and what it left."""
+        newest, heads, tokens = 0, {}, {}
+        with self._store.translated(), self._store.at_one_moment():
             connection = self._store.read()
             # A log is verified without a key also beside a store of an earlier schema.
             there = {name for (name,) in connection.execute(_TABLES)}
@@ -60,7 +64,10 @@ class SqliteContent:
                     newest = int(told)
                 else:
                     heads[str(name)] = str(told)
-        return newest, heads
+            if "access_tokens" in there:
+                for accessor, principal, parent, live in connection.execute(_TOKENS):
+                    tokens[str(accessor)] = TokenState(str(principal), str(parent or ""), bool(live))
+        return StoreState(newest, heads, tokens)
 
     def rows(self) -> Iterator[tuple[str, Any]]:
         """The kind and the name or id of each row that keystead binds to the store, as the file has it."""
