@@ -27,7 +27,8 @@ class ChainStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, and where: `line` counts from 1 in `file`, `index` from 0 in the chain; "" and -1 if unknown."""
+    """What is wrong, and where: `line` counts from 1 in `file`, `index` from 0 in the chain; "" and -1 if unknown, and
+    for what is wrong in the store or between it and the log."""
 
     chain: str
     what: str
@@ -36,7 +37,9 @@ class Problem:
     index: int = -1
 
     def __str__(self) -> str:
-        where = f"chain {self.chain}" if self.chain else "the log"
+        if not self.chain:
+            return self.what
+        where = f"chain {self.chain}"
         if self.index >= 0:
             where += f", record {self.index}"
         if self.file:
@@ -82,7 +85,7 @@ class Report:
         if self.problems:
             first = self.problems[0]
             raise AuditBroken(
-                f"the audit log does not verify: {first}",
+                f"the {'audit log' if first.chain else 'store'} does not verify: {first}",
                 where=f"{first.chain}/{first.index}" if first.index >= 0 else first.chain,
                 hint="keep the files as they are and compare them with a backup",
             )
