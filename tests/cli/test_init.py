@@ -63,6 +63,13 @@ def test_a_second_init_changes_nothing_and_says_so(ks: Commands) -> None:
     assert not (ks.folder / "kit.txt").exists()
 
 
+def test_an_init_with_a_key_that_cannot_be_used_leaves_nothing_behind(bare: Commands) -> None:
+    for source in ({"KMS_MASTER_KEY": "bad"}, {"KMS_MASTER_KEY_FILE": "/no/such/file"}):
+        for words in (("init", "--no-recovery-kit"), ("init", "--no-recovery-kit", "deep/er"), ("up", "--port", "0")):
+            assert bare(*words, env=source).code != 0
+            assert list(bare.folder.iterdir()) == []
+
+
 def test_init_takes_a_folder(bare: Commands) -> None:
     bare.good("init", "--no-recovery-kit", "deep/er")
     assert (bare.folder / "deep/er/.keystead/keystead.db").exists()

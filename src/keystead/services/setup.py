@@ -91,7 +91,6 @@ def make_store(
         require_kit_place(kit_file, location.folder, dev=dev)
     if isinstance(credential, Passphrase):
         require_strength(credential)
-    prepare_folder(location)
     source, found, beside = _credential(credential, location)
     store_id = random_bytes(16)
     kit = RecoveryKit.generate(store_id=store_id.hex()) if with_kit else None
@@ -135,6 +134,7 @@ def _credential(given: Credential | None, location: Location) -> tuple[str, Cred
     except MasterKeyMissing:
         if not location.is_folder_store:
             raise
+        prepare_folder(location)
         path = location.folder / KEY_FILE_NAME
         return str(path), new_key_file(path), True
     return found.source, found.credential, found.beside(location.folder)
