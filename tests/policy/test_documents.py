@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.policy.conftest import allow, document
 
+import keystead
+from keystead.access.conditions import METHODS
 from keystead.access.policy import Action
 from keystead.access.statements import MAX_DOCUMENT, new_document, parse_document
 from keystead.errors import UsageError
@@ -208,3 +210,17 @@ def test_a_kind_without_its_name_is_refused_where_it_is_written(kind: str) -> No
     # One that an earlier keystead took is not one that nobody understands, which would deny all that is beside it.
     assert parse_document(bare).statements[0].resources == (("config",), (kind,))
     assert new_document(changed(resources=["*", "s*", "**", "config", f"{kind}/**"]))
+
+
+def test_a_method_that_there_is_none_of_is_refused_where_it_is_written() -> None:
+    """A deny by it would deny nothing, unseen."""
+    misspelled = changed(conditions={"method": ["password", "pasword"]})
+    with pytest.raises(UsageError, match=r"statement read-db: conditions: method: there is no 'pasword': there are "):
+        new_document(misspelled)
+    assert parse_document(misspelled).statements[0].conditions[0].name == "method"
+    assert new_document(changed(conditions={"method": list(METHODS)}))
+
+
+def test_the_methods_of_a_condition_are_those_of_logins_and_the_owners_own(tmp_path: Path) -> None:
+    with keystead.connect(tmp_path / "app.db", master_key=keystead.generate_master_key()) as store:
+        assert {*METHODS} == {*store.kms.node.identities.logins.methods, "local", "token"}

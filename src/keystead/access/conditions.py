@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_ENTRIES: Final = 100
 MAX_TEXT: Final = 512
+METHODS: Final = ("certificate", "jwt", "local", "password", "role", "token")
+"""How a session may have been proved."""
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MINUTE_MS, _DAY_MINUTES = 60_000, 1_440
 _EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday

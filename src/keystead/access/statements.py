@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from keystead.access.conditions import Condition, parse_conditions
+from keystead.access.conditions import METHODS, Condition, parse_conditions
 from keystead.access.patterns import NAMED_KINDS, Pattern, parse_pattern
 from keystead.access.policy import Action
 from keystead.errors import UsageError
@@ -106,8 +106,9 @@ def parse_document(given: str | bytes | Mapping[str, Any]) -> Document:
 
 
 def new_document(given: str | bytes | Mapping[str, Any]) -> Document:
-    """The same of a policy that is written now, which also names nothing by a kind alone: no resource is called so, and
-    a deny of it would deny nothing. One that was written before that was looked at goes on saying what it says.
+    """The same of a policy that is written now, which also names nothing by a kind alone, since no resource is called
+    so and a deny of it would deny nothing, and no method that there is none of. One that was written before that was
+    looked at goes on saying what it says.
 
     Raises:
         UsageError.
@@ -118,6 +119,11 @@ def new_document(given: str | bytes | Mapping[str, Any]) -> Document:
             if len(pattern) == 1 and pattern[0] in NAMED_KINDS:
                 problem = f"'{pattern[0]}' has no name: write {pattern[0]}/NAME, or {pattern[0]}/** for all"
                 raise _wrong(f"statement {statement.id}", f"resources {position}", problem)
+    for written in json.loads(document.text)["statements"]:
+        for method in written.get("conditions", {}).get("method", ()):
+            if method not in METHODS:
+                problem = f"method: there is no {_shown(method)}: there are {', '.join(METHODS)}"
+                raise _wrong(f"statement {written['id']}", "conditions", problem)
     return document
 
 

@@ -138,7 +138,8 @@ class PolicyOperations:
         return self._trials().who_can(self._face._session, action, resource)
 
     def _supposed(self, given: Circumstances | None) -> Supposed:
-        from keystead.access.session import Authentication  # noqa: PLC0415 - a rare call
+        from keystead.access.conditions import METHODS  # noqa: PLC0415 - a rare call
+        from keystead.access.session import Authentication  # noqa: PLC0415 - as above
         from keystead.node.policy_trials import Supposed  # noqa: PLC0415 - as above
 
         given = Circumstances() if given is None else given
@@ -146,6 +147,8 @@ class PolicyOperations:
             raise UsageError("circumstances are a Circumstances", hint='write Circumstances(source="10.0.0.1")')
         if not isinstance(given.method, str) or not isinstance(given.source, str):
             raise UsageError("method and source of a trial must be text")
+        if given.method not in METHODS:
+            raise UsageError("a trial has a method that there is none of", hint=f"there are {', '.join(METHODS)}")
         at = _moment(given.at)
         now = self._face._node.clock.now_ms() if at is None else at
         shown = None
