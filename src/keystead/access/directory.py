@@ -154,7 +154,7 @@ class Directory:
     def _save_user(self, change: Change[Any], rows: AccountRows, record: UserRecord) -> UserInfo:
         sealed = self.binder().sealed(record, updated_ms=self.clock.now_ms())
         rows.put_user(sealed)
-        change.detail["head"] = sealed.mac[:16].hex()
+        change.detail["row"] = sealed.mac[:16].hex()
         return self._user_info(rows, sealed)
 
     # Roles
@@ -234,7 +234,7 @@ class Directory:
             raise AlreadyExists("another role has this role id", hint="leave it out, and one is made")
         sealed = self.binder().sealed(record, updated_ms=self.clock.now_ms())
         rows.put_role(sealed)
-        change.detail["head"] = sealed.mac[:16].hex()
+        change.detail["row"] = sealed.mac[:16].hex()
         return role_info(sealed)
 
     # Secret ids

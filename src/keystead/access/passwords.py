@@ -96,7 +96,7 @@ class PasswordAttempt:
             user = binder.sealed(user, factor_step=looked.step)
             rows.put_user(user)
             holder = holder._replace(mfa_ms=now_ms)
-            shown = {"second_factor": "totp", "head": user.mac[:16].hex()}
+            shown = {"second_factor": "totp", "row": user.mac[:16].hex()}
         return Grant(holder, rules_of(user.rules), Kind.PERSON, shown)
 
 

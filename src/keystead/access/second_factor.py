@@ -132,7 +132,7 @@ class SecondFactors:
             if isinstance(came, Looked):
                 user = self.binder().sealed(self._user(rows, name), factor_step=came.step)
                 rows.put_user(user)
-                change.detail["head"] = user.mac[:16].hex()
+                change.detail["row"] = user.mac[:16].hex()
                 self.register.note_second_factor(change, session, now)
             else:
                 _failed(change, came)
@@ -192,7 +192,7 @@ class SecondFactors:
     def _save(self, change: Change[Any], rows: AccountRows, record: UserRecord) -> UserRecord:
         sealed: UserRecord = self.binder().sealed(record, updated_ms=self.clock.now_ms())
         rows.put_user(sealed)
-        change.detail["head"] = sealed.mac[:16].hex()
+        change.detail["row"] = sealed.mac[:16].hex()
         return sealed
 
 

@@ -2,7 +2,8 @@
 
 Each change of a secret or a named key leaves the digest of its head in its record, and each change of an alias, a
 policy, a user, a role, an auth method or a grant that of its row (empty where it was deleted), so the newest record
-tells how it must be now. What was destroyed or removed stays so, and so do access tokens that ended.
+tells how it must be now; the first records of some changes did not. What was destroyed or removed stays so, and so do
+access tokens that ended.
 """
 
 from __future__ import annotations
@@ -26,7 +27,16 @@ _ENDINGS: Final = (
     Event.SLOT_REMOVED,
 )
 _DELETIONS: Final = (Event.USER_DELETED, Event.ROLE_DELETED)
-_ACCOUNTS: Final = (Event.USER_CREATED, Event.USER_CHANGED, Event.ROLE_CREATED, Event.ROLE_CHANGED)
+_ACCOUNTS: Final = (
+    Event.USER_CREATED,
+    Event.USER_CHANGED,
+    Event.ROLE_CREATED,
+    Event.ROLE_CHANGED,
+    Event.SECOND_FACTOR_ENROLLED,
+    Event.SECOND_FACTOR_CONFIRMED,
+    Event.SECOND_FACTOR_REMOVED,
+    Event.SECOND_FACTOR_VERIFIED,
+)
 _OTHERS: Final = (
     Event.BACKUP_RESTORED,
     Event.SECRET_ID_DESTROYED,
@@ -76,8 +86,9 @@ class StoreCheck:
             self._tell(record.target, number, "")
         elif isinstance(head := record.detail.get("head"), str):
             self._tell(record.target, number, head)
-        elif record.event in _ACCOUNTS:
-            self._tell(record.target, number, None)  # as the first records did
+        elif record.event in _ACCOUNTS or (record.target.startswith("user/") and "second_factor" in record.detail):
+            row = record.detail.get("row")
+            self._tell(record.target, number, row if isinstance(row, str) else None)
         alias = record.detail.get("alias")
         if isinstance(alias, str):
             self._tell(f"alias/{alias}", number, _alias_digest(record))
