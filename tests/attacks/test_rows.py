@@ -78,7 +78,8 @@ def changed_alike(made: Made, table: str, column: str) -> list[str]:
         "integer": [f"UPDATE OR IGNORE {table} SET {column} = coalesce({column}, 0) + 1000"],
         "text": [f"UPDATE OR IGNORE {table} SET {column} = {column} || 'x'"],
         "blob": [
-            f"UPDATE OR IGNORE {table} SET {column} = CAST(substr({column}, 1, length({column}) - 1) || x'01' AS BLOB)"
+            f"UPDATE OR IGNORE {table} SET {column} = CAST(substr({column}, 1, length({column}) - 1)"
+            f" || CASE substr({column}, -1) WHEN x'01' THEN x'02' ELSE x'01' END AS BLOB)"
         ],
         "none": [],
     }[kind]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from keystead.errors import (
     KeysteadError,
     UsageError,
 )
+from keystead.keys.named import manage
 from keystead.keys.named.rules import HMAC, RSA, SYMMETRIC, USAGES, Operation, Usage, operations
 from keystead.services.connection import Connection
 from keystead.services.named_keys import NamedKeyOperations
@@ -312,6 +314,30 @@ def test_a_key_that_is_active_is_not_destroyed_at_once(keys: NamedKeyOperations)
         keys.destroy("orders")
     keys.suspend("orders")
     assert keys.destroy("orders").state == "destroyed"
+
+
+def test_the_store_can_be_written_while_a_key_is_rotated(
+    keys: NamedKeyOperations, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An RSA key takes seconds to make."""
+    made = []
+
+    def slowly(kind: KeyType) -> bytearray:
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as another:
+            another.execute("BEGIN IMMEDIATE")
+        made.append(kind)
+        return generate(kind)
+
+    monkeypatch.setattr(manage, "generate", slowly)
+    keys.create("slow", type="rsa-2048")
+    assert keys.rotate("slow").version == 2
+    assert made == ["rsa-2048"] * 2
+    with pytest.raises(KeyNotFound):
+        keys.rotate("other")
+    keys.suspend("slow")
+    with pytest.raises(KeyStateError):
+        keys.rotate("slow")
+    assert made == ["rsa-2048"] * 2
 
 
 def test_a_key_rotates_by_its_schedule_once(opened: Open, clock: ManualClock) -> None:

@@ -186,13 +186,28 @@ class NamedKeyManager:
         Raises:
             KeyNotFound, KeyStateError; UsageError: imported keys are rotated by importing, and others not.
         """
+        ahead: dict[str, bytearray] = {}
         try:
-            return self._rotate(session, name, material, due=due)
+            if material is None:
+                ahead = self._made_ahead(session, name)
+            return self._rotate(session, name, material, ahead, due=due)
         finally:
-            if material is not None:
-                zero(material)
+            for made in (*ahead.values(), *([] if material is None else [material])):
+                zero(made)
 
-    def _rotate(self, session: Session, name: str, material: bytearray | None, *, due: bool) -> KeyInfo:
+    def _made_ahead(self, session: Session, name: str) -> dict[str, bytearray]:
+        """Fresh material by the id of the key, if that can be rotated, and by this session: an RSA key takes seconds,
+        and within the change nobody else could write the store for so long."""
+        check_key_name(name)
+        head = found_or_none(self.read_rows(), self.binder(), name)
+        if head is None or (head.state, head.origin) != (KeyState.ACTIVE, "generated"):
+            return {}
+        may = self.gate.may(session, "key:rotate", f"key/{head.name}", {"tags": head.facts()})
+        return {head.key_id: generate(KeyType(head.type))} if may else {}
+
+    def _rotate(
+        self, session: Session, name: str, material: bytearray | None, ahead: dict[str, bytearray], *, due: bool
+    ) -> KeyInfo:
         with self.changing(session, name, "key:rotate", "key_rotated") as now:
             head, at = now.head, self.clock.now_ms()
             if due and (head.rotation_ms is None or head.rotated_ms + head.rotation_ms > at):
@@ -201,9 +216,11 @@ class NamedKeyManager:
                 require_state(head, KeyState.ACTIVE)
                 if (head.origin == "imported") is (material is None):
                     raise UsageError(f"the material of key {name} was {head.origin}", hint=_ROTATED_BY[head.origin])
-                kind = KeyType(head.type)
-                made = generate(kind) if material is None else normal_material(kind, material)
-                number = head.latest + 1
+                kind, number = KeyType(head.type), head.latest + 1
+                if material is None:
+                    made = ahead[head.key_id] if head.key_id in ahead else generate(kind)
+                else:
+                    made = normal_material(kind, material)
                 try:
                     now.rows.add_version(head.key_id, self._version(head, number, made))
                 finally:
