@@ -86,3 +86,14 @@ def test_a_file_that_holds_no_token_makes_nobody_the_owner(ks: Commands, tmp_pat
     assert refused.code == 1 and str(path) in refused.err and "KEYSTEAD_TOKEN_FILE" in refused.err
     path.write_text("ks_svc_nonsense")
     assert "of KEYSTEAD_TOKEN_FILE is not accepted" in ks("whoami", env=env).err
+
+
+@pytest.mark.parametrize("variable", ["KEYSTEAD_TOKEN", "KEYSTEAD_TOKEN_FILE"])
+def test_an_empty_variable_for_a_token_makes_nobody_the_owner(ks: Commands, tmp_path: Path, variable: str) -> None:
+    """As in a job whose secret was renamed."""
+    refused = ks("whoami", env={variable: ""})
+    assert refused.code == 2 and f"{variable} is set, and empty" in refused.err
+    if variable == "KEYSTEAD_TOKEN":
+        (tmp_path / "token").write_text("ks_svc_nonsense")
+        both = ks("whoami", env={variable: "", "KEYSTEAD_TOKEN_FILE": str(tmp_path / "token")})
+        assert "of KEYSTEAD_TOKEN_FILE is not accepted" in both.err

@@ -9,7 +9,7 @@ from typing import Final
 from keystead.access.token_text import AccessToken
 from keystead.client.kms import RemoteKMS
 from keystead.client.transport import Certificates, Transport
-from keystead.errors import FileUnavailable
+from keystead.errors import FileUnavailable, UsageError
 
 TOKEN: Final = "KEYSTEAD_TOKEN"
 TOKEN_FILE: Final = "KEYSTEAD_TOKEN_FILE"
@@ -26,12 +26,18 @@ def token_in(variables: Mapping[str, str]) -> str | None:
     """The access token that an environment gives, by itself or in a file.
 
     Raises:
-        FileUnavailable: the file cannot be read, or holds none.
+        UsageError: a variable is there, and empty. FileUnavailable: the file cannot be read, or holds none.
     """
+    # To pass over an empty one would be, in a store of this machine, to act as the owner.
     text = variables.get(TOKEN, "").strip()
     named = variables.get(TOKEN_FILE, "")
-    if text or not named:
-        return text or None
+    if text:
+        return text
+    if not named:
+        for variable, what in ((TOKEN, "an access token"), (TOKEN_FILE, "the path of a file that holds one")):
+            if variable in variables:
+                raise UsageError(f"{variable} is set, and empty", hint=f"set it to {what}, or unset it")
+        return None
     why = "it holds no access token"
     try:
         text = Path(named).read_text("ascii").strip()
@@ -39,7 +45,6 @@ def token_in(variables: Mapping[str, str]) -> str | None:
         why = getattr(error, "strerror", None) or why
     if text:
         return text
-    # To pass over an empty one would be, in a store of this machine, to act as the owner.
     raise FileUnavailable(f"cannot read the access token in {named}", why=why, hint=f"check {TOKEN_FILE}")
 
 
