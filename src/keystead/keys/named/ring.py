@@ -14,6 +14,7 @@ from keystead.crypto.asymmetric import load_private, load_public
 from keystead.crypto.compact import MessageKey, message_key_for, new_deterministic_key, new_message_key
 from keystead.crypto.hmac_keys import HmacKey
 from keystead.crypto.keypair import PrivateKey, PublicKey
+from keystead.crypto.mac import same
 from keystead.crypto.material import zero
 from keystead.crypto.purpose import Purpose
 from keystead.crypto.types import KeyType
@@ -347,7 +348,7 @@ def checked(rows: NamedKeyRows, binder: KeyBinder, name: str) -> KeyHead:
 
 def require_authentic(binder: KeyBinder, row: AliasRow) -> None:
     """Nothing, where an alias is what keystead wrote. Raises IntegrityError."""
-    if binder.alias_mac(row.alias, row.key_id) != row.mac:
+    if not same(binder.alias_mac(row.alias, row.key_id), row.mac):
         raise IntegrityError(
             f"the record of alias {row.alias} is not what keystead wrote",
             hint="use the key by its own name; `keystead audit verify` says what was recorded",
