@@ -180,3 +180,54 @@ def test_a_cut_log_whose_head_in_the_store_was_made_to_fit_is_named_also_after_t
     for _ in range(2):
         assert problems(mine) == ["the store's head of audit chain 0001 has a wrong MAC"]
     assert journal.read_bytes() == b"".join(kept)
+
+
+def put_store_back(made: Made, old: Made) -> None:
+    """The database as it was in a copy; the log stays."""
+    for item in made.folder.glob("app.db*"):
+        if item.is_file():
+            item.unlink()
+    made.database.write_bytes(old.database.read_bytes())
+    made.database.chmod(0o600)
+
+
+def accept(made: Made) -> None:
+    keystead.connect(made.database, master_key=KEY, clock=ManualClock(made.clock_ms), accept_rollback=True).close()
+
+
+def test_what_an_accepted_rollback_gave_up_counts_again_where_a_later_one_brought_it_back(mine: Made) -> None:
+    old = mine.copy(mine.folder.parent / "old")
+    with mine.open() as store:
+        store.kms.rotate_secret("PLAIN", "newer")
+        store.kms.store_secret("LATER", "came back")
+    newer = mine.copy(mine.folder.parent / "newer")
+    with mine.open() as store:
+        store.kms.store_secret("LAST", "gone for good")
+    put_store_back(mine, old)
+    accept(mine)
+    with mine.open() as store:
+        store.kms.store_secret("BETWEEN", "gone for good")
+    between = mine.copy(mine.folder.parent / "between")
+    assert problems(mine) == []
+    put_store_back(mine, newer)
+    accept(mine)
+    assert problems(mine) == []
+    with put_back(mine, "secrets", "name = 'LATER'"), mine.open() as store:
+        store.kms.rotate_secret("LATER", "newest")
+    assert [what.partition(" as ")[0] for what in problems(mine)] == ["secret/LATER is not"]
+    put_store_back(mine, between)
+    accept(mine)
+    assert problems(mine) == []
+
+
+def test_what_was_destroyed_before_a_restore_may_be_in_the_backup(tmp_path: Path) -> None:
+    words = "seven plain words for the backup of a test"
+    with keystead.connect(tmp_path / "app.db", master_key=KEY) as store:
+        store.kms.backup(tmp_path / "backup", passphrase=words)
+        (former,) = store.kms.list_data_keys().items
+        store.kms.rotate_data_key()
+        assert store.kms.destroy_data_key(former.id).state == "destroyed"
+        store.kms.restore(tmp_path / "backup", passphrase=words)
+    with keystead.connect(tmp_path / "app.db", master_key=KEY) as store:
+        assert [item.id for item in store.kms.list_data_keys().items] == [former.id]
+        store.kms.audit.verify().require_ok()

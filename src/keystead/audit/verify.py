@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from keystead.audit.chain_check import ChainCheck
+from keystead.audit.chain_check import ChainCheck, given_up
 from keystead.audit.checkpoints import AuditKeys, Checkpoint
 from keystead.audit.files import chain_names
 from keystead.audit.numbers import Numbers
@@ -56,7 +56,7 @@ def verify(
     if outbox and not problems:
         problems += _outbox_problems(outbox, rows, last_number, numbers, checks)
     if content and state and outbox and not problems:
-        store = StoreCheck(state, [lost for check in checks for lost in check.accepted_losses])
+        store = StoreCheck(state, given_up(checks))
         store.read(folder, outbox.pending())
         problems += store.problems(content)
     reports = tuple(check.report() for check in checks)
@@ -84,7 +84,7 @@ def _outbox_problems(
         yield Problem(
             "", f"the journals know of change {highest}, the store only of {now_last}: the store was put back"
         )
-    excused = [lost for check in checks for lost in check.accepted_losses]
+    excused = given_up(checks)
     missing = (
         number
         for number in numbers.missing(last_number)
