@@ -15,6 +15,7 @@ from tests.attacks.stores import DAY_MS, KEY, OTHER_KEY, Made
 
 import keystead
 from keystead.errors import AuditBroken
+from keystead.seal.master_key import parse_master_key
 from keystead.testing import ManualClock
 
 
@@ -231,3 +232,34 @@ def test_what_was_destroyed_before_a_restore_may_be_in_the_backup(tmp_path: Path
     with keystead.connect(tmp_path / "app.db", master_key=KEY) as store:
         assert [item.id for item in store.kms.list_data_keys().items] == [former.id]
         store.kms.audit.verify().require_ok()
+
+
+def test_a_rotation_of_the_data_key_taken_back_is_named(mine: Made) -> None:
+    with put_back(mine, "data_keys", "1"), mine.open() as store:
+        former = store.kms.list_data_keys().items[-1].id
+        made = store.kms.rotate_data_key().id
+    assert [what.partition(", and")[0] for what in problems(mine)] == [
+        f"data-key/{made} is gone from the store",
+        f"data-key/{former} is active again",
+    ]
+
+
+def test_a_count_of_messages_put_back_is_named(mine: Made) -> None:
+    with mine.open() as store:
+        store.kms.encrypt_data("reserves some")
+    with put_back(mine, "data_keys", "1"), mine.open() as store:
+        store.kms.encrypt_data("reserves more")
+        active = store.kms.list_data_keys().items[-1].id
+    assert [what.partition(" than")[0] for what in problems(mine)] == [f"data-key/{active} counts fewer messages"]
+
+
+def test_a_root_key_put_back_that_was_replaced_opens_by_a_dropped_slot_and_is_named(mine: Made) -> None:
+    with put_back(mine, "store", "1"), put_back(mine, "key_slots", "1"), put_back(mine, "data_keys", "1"):
+        with mine.open() as store:
+            slots = {item.id: item.label for item in store.kms.slots.list().items}
+            (kept,) = [slot for slot, label in slots.items() if label != "other"]
+            store.kms.rekey({kept: parse_master_key(KEY, source="a test")}, drop=["other"])
+        assert problems(mine) == []
+    with mine.open(key=OTHER_KEY) as store:
+        (found,) = store.kms.audit.verify().problems
+    assert found.what.startswith("the root key is not that of generation 2")

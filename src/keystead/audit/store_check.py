@@ -3,7 +3,7 @@
 Each change of a secret or a named key leaves the digest of its head in its record, and each change of an alias, a
 policy, a user, a role, an auth method or a grant that of its row (empty where it was deleted), so the newest record
 tells how it must be now; the first records of some changes did not. What was destroyed or removed stays so, and so do
-access tokens that ended.
+access tokens that ended, and keys that others took the place of.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 
 from keystead.audit.chain import parse_line
 from keystead.audit.files import chain_names, lines
+from keystead.audit.key_check import KeyCheck
 from keystead.audit.ports import OutboxRow, StoreContent, StoreState
 from keystead.audit.record import Event, Outcome, Record
 from keystead.audit.report import Problem
@@ -39,6 +40,10 @@ _ACCOUNTS: Final = (
 )
 _OTHERS: Final = (
     Event.BACKUP_RESTORED,
+    Event.DATA_KEY_ROTATED,
+    Event.MESSAGES_RESERVED,
+    Event.ROOT_KEY_ROTATED,
+    Event.SECRET_ID_CREATED,
     Event.SECRET_ID_DESTROYED,
     Event.TOKEN_CREATED,
     Event.TOKEN_REVOKED,
@@ -57,7 +62,8 @@ class StoreCheck:
         self._number = state.newest
         self._now = state.heads
         self._excused = excused
-        self._tokens = TokenCheck(state.tokens)
+        self._tokens = TokenCheck(state.tokens, state.secret_ids)
+        self._keys = KeyCheck(state.data_keys, state.generation)
         self._heads: dict[str, tuple[int, str | None]] = {}
         self._ended: dict[tuple[str, int], int] = {}
         self._through: dict[str, tuple[int, int]] = {}
@@ -80,6 +86,7 @@ class StoreCheck:
         if record.outcome != Outcome.SUCCESS:
             return
         self._tokens.add(number, record)
+        self._keys.add(number, record)
         if record.event == Event.BACKUP_RESTORED:
             self._restored = max(number, self._restored)
         elif record.event in _DELETIONS:
@@ -132,6 +139,7 @@ class StoreCheck:
             if number > self._restored and content.is_alive(target, version):
                 what = f"version {version} of {target}" if version else target
                 yield Problem("", f"{what} was destroyed or removed, and is in the store again")
+        yield from self._keys.problems(self._restored)
         yield from self._tokens.problems(self._restored)
 
 
