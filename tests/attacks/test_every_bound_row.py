@@ -14,6 +14,7 @@ from tests.methods import issuing
 
 import keystead
 from keystead.errors import AuthenticationFailed, KeysteadError
+from keystead.services.audit_operations import verify_without_keys
 from keystead.services.connection import Connection
 from keystead.testing import ManualClock
 
@@ -107,3 +108,65 @@ def named(path: Path, kind: str) -> bool:
     with store:
         told = [problem.what for problem in store.kms.audit.verify().problems]
     return any(what.startswith(f"{kind}/") and "is not what keystead wrote" in what for what in told)
+
+
+NO_TEXT = "CAST(x'41fffe' AS TEXT)"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_what_is_no_text_in_any_column_is_told_and_keeps_nothing_else_from_being_told(
+    filled: Path, tmp_path: Path, table: str
+) -> None:
+    with closing(sqlite3.connect(filled)) as connection:
+        columns = [column for _, column, *_ in connection.execute(f"PRAGMA table_info({table})")]
+    for column in columns:
+        path = tmp_path / column / "app.db"
+        shutil.copytree(filled.parent, path.parent)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("UPDATE policies SET document = document || ' ' WHERE name = 'readers'")
+            connection.execute(f"UPDATE OR IGNORE {table} SET {column} = {NO_TEXT}")
+        assert verify_without_keys(path).records, column
+        try:
+            store = keystead.connect(path, master_key=KEY, clock=ManualClock(issuing.NOW_MS), settings=CHEAP)
+        except KeysteadError:
+            continue
+        with store:
+            told = [problem.what for problem in store.kms.audit.verify().problems]
+        if f"{table}.{column}" not in INDEX:
+            assert any(what.startswith((f"{TABLES[table]}/", f"a row of kind {TABLES[table]}")) for what in told), (
+                column
+            )
+        assert table == "policies" or any(what.startswith("policy/readers") for what in told), column
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE sqlite_sequence SET seq = 'x'",
+        "UPDATE sqlite_sequence SET seq = NULL",
+        "UPDATE sqlite_sequence SET seq = 1e400",
+        "UPDATE audit_chains SET count = 'x'",
+        f"UPDATE audit_chains SET hash = {NO_TEXT}",
+        "INSERT INTO audit_chains VALUES ('../..', 1, 0, '', x'')",
+        "INSERT INTO audit_chains VALUES ('0' || char(0), 1, 0, '', x'')",
+        "INSERT INTO audit_outbox VALUES (99999, '0001', 'text')",
+        "INSERT INTO policies VALUES (NULL, '', 1, 1, 1, x'')",
+        f"UPDATE access_tokens SET principal = {NO_TEXT}",
+        f"UPDATE secret_ids SET role = {NO_TEXT}",
+        "UPDATE store SET root_generation = 'x'",
+    ],
+)
+def test_a_store_whose_rows_are_of_no_type_of_theirs_is_told_of_and_no_error_of_pythons(
+    filled: Path, tmp_path: Path, edit: str
+) -> None:
+    path = tmp_path / "copy" / "app.db"
+    shutil.copytree(filled.parent, path.parent)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(edit)
+    assert verify_without_keys(path).records
+    try:
+        store = keystead.connect(path, master_key=KEY, clock=ManualClock(issuing.NOW_MS), settings=CHEAP)
+    except KeysteadError:
+        return
+    with store:
+        assert not store.kms.audit.verify().ok

@@ -109,7 +109,7 @@ CHANGES: dict[str, tuple[Callable[[World, Any], object], Callable[[World], set[s
     "a role is changed": (lambda world, kms: kms.identities.change_role("ci"), lambda world: {"role/ci"}),
     "a role is deleted": (
         lambda world, kms: kms.identities.delete_role("ci"),
-        lambda world: {"role/ci"} | of(world.ci),
+        lambda world: {"role/ci", f"secret-id/{world.secret}"} | of(world.ci),
     ),
     "a secret id is destroyed": (
         lambda world, kms: kms.identities.destroy_secret_id("ci", world.secret),
@@ -131,6 +131,18 @@ def test_what_was_ended_or_changed_and_is_as_before_is_named_and_nothing_else(wo
     assert world.problems() == set()
     world.put_back()
     assert world.problems() == expected(world)
+
+
+def test_a_secret_id_that_went_with_its_role_is_named_beside_another_role_of_that_name(world: World) -> None:
+    with world.open() as store:
+        store.kms.identities.delete_role("ci")
+        store.kms.identities.create_role("ci")
+        store.kms.identities.create_secret_id("ci")
+        store.kms.tokens.revoke_principal("role:ci")
+    assert world.problems() == set()
+    world.before = {"secret_ids": world.before["secret_ids"]}
+    world.put_back()
+    assert world.problems() == {f"secret-id/{world.secret}"}
 
 
 def test_a_user_or_role_taken_out_and_one_that_nobody_made_are_named(world: World) -> None:

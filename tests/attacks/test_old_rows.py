@@ -15,6 +15,7 @@ from tests.attacks.stores import DAY_MS, KEY, OTHER_KEY, Made
 
 import keystead
 from keystead.errors import AuditBroken
+from keystead.seal.master_key import parse_master_key
 from keystead.testing import ManualClock
 
 
@@ -180,3 +181,85 @@ def test_a_cut_log_whose_head_in_the_store_was_made_to_fit_is_named_also_after_t
     for _ in range(2):
         assert problems(mine) == ["the store's head of audit chain 0001 has a wrong MAC"]
     assert journal.read_bytes() == b"".join(kept)
+
+
+def put_store_back(made: Made, old: Made) -> None:
+    """The database as it was in a copy; the log stays."""
+    for item in made.folder.glob("app.db*"):
+        if item.is_file():
+            item.unlink()
+    made.database.write_bytes(old.database.read_bytes())
+    made.database.chmod(0o600)
+
+
+def accept(made: Made) -> None:
+    keystead.connect(made.database, master_key=KEY, clock=ManualClock(made.clock_ms), accept_rollback=True).close()
+
+
+def test_what_an_accepted_rollback_gave_up_counts_again_where_a_later_one_brought_it_back(mine: Made) -> None:
+    old = mine.copy(mine.folder.parent / "old")
+    with mine.open() as store:
+        store.kms.rotate_secret("PLAIN", "newer")
+        store.kms.store_secret("LATER", "came back")
+    newer = mine.copy(mine.folder.parent / "newer")
+    with mine.open() as store:
+        store.kms.store_secret("LAST", "gone for good")
+    put_store_back(mine, old)
+    accept(mine)
+    with mine.open() as store:
+        store.kms.store_secret("BETWEEN", "gone for good")
+    between = mine.copy(mine.folder.parent / "between")
+    assert problems(mine) == []
+    put_store_back(mine, newer)
+    accept(mine)
+    assert problems(mine) == []
+    with put_back(mine, "secrets", "name = 'LATER'"), mine.open() as store:
+        store.kms.rotate_secret("LATER", "newest")
+    assert [what.partition(" as ")[0] for what in problems(mine)] == ["secret/LATER is not"]
+    put_store_back(mine, between)
+    accept(mine)
+    assert problems(mine) == []
+
+
+def test_what_was_destroyed_before_a_restore_may_be_in_the_backup(tmp_path: Path) -> None:
+    words = "seven plain words for the backup of a test"
+    with keystead.connect(tmp_path / "app.db", master_key=KEY) as store:
+        store.kms.backup(tmp_path / "backup", passphrase=words)
+        (former,) = store.kms.list_data_keys().items
+        store.kms.rotate_data_key()
+        assert store.kms.destroy_data_key(former.id).state == "destroyed"
+        store.kms.restore(tmp_path / "backup", passphrase=words)
+    with keystead.connect(tmp_path / "app.db", master_key=KEY) as store:
+        assert [item.id for item in store.kms.list_data_keys().items] == [former.id]
+        store.kms.audit.verify().require_ok()
+
+
+def test_a_rotation_of_the_data_key_taken_back_is_named(mine: Made) -> None:
+    with put_back(mine, "data_keys", "1"), mine.open() as store:
+        former = store.kms.list_data_keys().items[-1].id
+        made = store.kms.rotate_data_key().id
+    assert [what.partition(", and")[0] for what in problems(mine)] == [
+        f"data-key/{made} is gone from the store",
+        f"data-key/{former} is active again",
+    ]
+
+
+def test_a_count_of_messages_put_back_is_named(mine: Made) -> None:
+    with mine.open() as store:
+        store.kms.encrypt_data("reserves some")
+    with put_back(mine, "data_keys", "1"), mine.open() as store:
+        store.kms.encrypt_data("reserves more")
+        active = store.kms.list_data_keys().items[-1].id
+    assert [what.partition(" than")[0] for what in problems(mine)] == [f"data-key/{active} counts fewer messages"]
+
+
+def test_a_root_key_put_back_that_was_replaced_opens_by_a_dropped_slot_and_is_named(mine: Made) -> None:
+    with put_back(mine, "store", "1"), put_back(mine, "key_slots", "1"), put_back(mine, "data_keys", "1"):
+        with mine.open() as store:
+            slots = {item.id: item.label for item in store.kms.slots.list().items}
+            (kept,) = [slot for slot, label in slots.items() if label != "other"]
+            store.kms.rekey({kept: parse_master_key(KEY, source="a test")}, drop=["other"])
+        assert problems(mine) == []
+    with mine.open(key=OTHER_KEY) as store:
+        (found,) = store.kms.audit.verify().problems
+    assert found.what.startswith("the root key is not that of generation 2")

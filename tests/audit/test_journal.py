@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from keystead.audit.chain import parse_line
+from keystead.audit.chain import genesis, make_line, parse_line
 from keystead.audit.ports import Head
 from keystead.audit.record import Event, Record
 from keystead.audit.report import ChainStatus
@@ -175,6 +175,38 @@ def test_a_chain_that_ends_behind_the_stores_head_is_left_alone(log: Any) -> Non
     other.close()
     assert log.file().read_bytes() == cut
     assert [chain.status for chain in log.verify().chains] == [ChainStatus.CUT, ChainStatus.CLOSED]
+
+
+def test_a_chain_that_was_cut_and_went_on_past_the_stores_head_is_left_alone(log: Any) -> None:
+    journal = log.open()
+    journal.append(log.content("THE_STOLEN_ONE"))
+    journal.close()
+    count = len(log.lines())
+    content = log.content("ANOTHER")
+    line, link = make_line(genesis("0001"), 0, 0, None, content)
+    lines = [line]
+    while len(lines) < count + 2:
+        line, link = make_line(link, len(lines), 0, None, content)
+        lines.append(line)
+    log.file().write_bytes(b"\n".join([*lines, b""]))
+    for _ in range(2):
+        other = log.open()
+        other.append(log.content())
+        other.close()
+    assert log.lines() == lines
+    assert "another than the store knows" in str(log.verify().problems[0])
+
+
+def test_a_killed_process_leaves_a_chain_past_the_stores_head_that_is_gone_on_with(log: Any) -> None:
+    journal = log.open()
+    journal.append(log.content())
+    journal.checkpoint()
+    journal.append_many([log.content() for _ in range(700)])
+    kill_without_closing(journal)
+    again = log.open()
+    assert again.chain == "0001"
+    again.close()
+    assert log.verify().ok
 
 
 def test_a_chain_whose_last_line_was_changed_is_left_alone(log: Any) -> None:

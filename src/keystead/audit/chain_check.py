@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from keystead.audit.chain import Line, follows, genesis, parse_line
@@ -40,7 +41,7 @@ class ChainCheck:
         self.count = 0
         self.sequence = 0
         self.problems: list[Problem] = []
-        self.accepted_losses: list[range] = []
+        self.accepted: list[tuple[int, range]] = []
         self._keys = keys
         self._public_key = public_key
         self._earlier = {checkpoint.size: checkpoint for checkpoint in earlier}
@@ -138,7 +139,8 @@ class ChainCheck:
         else:
             self._closed = False
             self._since_ms = record.time_ms if self._since_ms is None else self._since_ms
-            self._note_accepted(record)
+            if lost := accepted_loss(record):
+                self.accepted.append((line.number or 0, lost))
         self._frontier.add(leaf_hash(raw.data))
         self._link, self.sequence = line.link, line.sequence
         self._check_reached(self.count + 1)
@@ -186,8 +188,24 @@ class ChainCheck:
         if earlier is not None and (earlier.root, earlier.link) != (self._frontier.root(), self._link):
             raise _Bad("the chain up to this record is another than the earlier checkpoint covers")
 
-    def _note_accepted(self, record: Record) -> None:
-        if record.event == Event.ROLLBACK_ACCEPTED:
-            store, log = record.detail.get("store"), record.detail.get("log")
-            if isinstance(store, int) and isinstance(log, int):
-                self.accepted_losses.append(range(store + 1, log + 1))
+
+def accepted_loss(record: Record) -> range | None:
+    """The changes that the record of an accepted rollback gave up; None of another record."""
+    store, log = record.detail.get("store"), record.detail.get("log")
+    if record.event == Event.ROLLBACK_ACCEPTED and isinstance(store, int) and isinstance(log, int):
+        return range(store + 1, log + 1)
+    return None
+
+
+def given_up(checks: Iterable[ChainCheck]) -> list[range]:
+    """The changes that the store lost, by the accepted rollbacks that stand in all chains.
+
+    Where one was lost itself to a later one, the store was put back to a state that has again what it gave up.
+    """
+    lost: list[range] = []
+    for number, changes in sorted(
+        (each for check in checks for each in check.accepted), key=itemgetter(0), reverse=True
+    ):
+        if not any(number in later for later in lost):
+            lost.append(changes)
+    return lost

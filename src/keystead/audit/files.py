@@ -25,6 +25,11 @@ def chain_name(number: int) -> str:
     return f"{number:04d}"
 
 
+def is_chain_name(name: str) -> bool:
+    """Whether a text is the name of a chain slot."""
+    return _CHAIN.fullmatch(name) is not None
+
+
 def file_name(number: int) -> str:
     """The name of a chain's file with this number, from 1."""
     return f"{number:06d}.jsonl"
@@ -33,7 +38,7 @@ def file_name(number: int) -> str:
 def chain_names(folder: Path) -> list[str]:
     """The chains that have a folder, in order; none where there is no audit folder."""
     try:
-        names = [item.name for item in os.scandir(folder) if _CHAIN.fullmatch(item.name) and item.is_dir()]
+        names = [item.name for item in os.scandir(folder) if is_chain_name(item.name) and item.is_dir()]
     except FileNotFoundError:
         return []
     return sorted(names, key=lambda name: (int(name), name))

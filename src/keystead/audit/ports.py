@@ -58,13 +58,24 @@ class TokenState(NamedTuple):
     live: bool
 
 
+class DataKeyState(NamedTuple):
+    """The row of a data key: if it is active, and how many messages are reserved."""
+
+    active: bool
+    reserved: int
+
+
 class StoreState(NamedTuple):
     """A store at one moment: the number of its newest change, the digest of each head or row that is compared by its
-    target, and its access tokens by their accessors."""
+    target, its access tokens and the roles of its secret ids by their accessors, its data keys by their ids, and the
+    generation of its root key."""
 
     newest: int
     heads: Mapping[str, str]
     tokens: Mapping[str, TokenState]
+    secret_ids: Mapping[str, str]
+    data_keys: Mapping[str, DataKeyState]
+    generation: int
 
 
 class StoreContent(Protocol):

@@ -8,7 +8,8 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from keystead.audit.files import Tail, chain_name, read_tail
+from keystead.audit.chain import parse_line
+from keystead.audit.files import Tail, chain_name, lines_backward, read_tail
 from keystead.audit.ports import Head
 
 
@@ -71,7 +72,7 @@ def lock_chain(chain_folder: Path) -> int | None:
 def take_slot(folder: Path, known: Mapping[str, tuple[Head, bytes]], left: Collection[str]) -> tuple[str, Tail, int]:
     """Lock the first free chain that is whole as far as can be seen: its name, its end, and the lock's descriptor.
 
-    A chain whose end is damaged, or is not the store's or does not reach the head that the store knows, is left for
+    A chain whose end is damaged, or is not the store's or does not hold the head that the store knows, is left for
     `verify` to name, and so are those in `left`: to go on with a forged head would put a true one in its place.
 
     Raises:
@@ -88,18 +89,32 @@ def take_slot(folder: Path, known: Mapping[str, tuple[Head, bytes]], left: Colle
             continue
         try:
             tail = read_tail(folder, chain)
+            free = tail.sound and _holds(folder / chain, tail, known[chain][0] if chain in known else None)
         except BaseException:
             os.close(lock_fd)
             raise
-        if tail.sound and _reaches(tail, known[chain][0] if chain in known else None):
+        if free:
             return chain, tail, lock_fd
         os.close(lock_fd)
     raise AssertionError("there is always a next number")
 
 
-def _reaches(tail: Tail, head: Head | None) -> bool:
+def _holds(chain_folder: Path, tail: Tail, head: Head | None) -> bool:
     if head is None:
         return tail.count == 0
-    if head.count < tail.count:
-        return True
-    return head.count == tail.count and (head.count == 0 or head.hash == tail.link.hex())
+    if head.count == tail.count:
+        return head.count == 0 or head.hash == tail.link.hex()
+    # A chain that was cut and went on from there is as long: the next head would stand in the place of the true one.
+    return head.count < tail.count and (head.count == 0 or head.hash == _link_at(chain_folder, head.count))
+
+
+def _link_at(chain_folder: Path, count: int) -> str:
+    """The link of a chain's first `count` records, read from its end; "" where a line on the way is no record."""
+    for item in lines_backward(chain_folder):
+        try:
+            line = parse_line(item.data)
+        except ValueError:
+            break
+        if line.index < count:
+            return line.link.hex() if line.index == count - 1 else ""
+    return ""

@@ -3,7 +3,7 @@
 Each change of a secret or a named key leaves the digest of its head in its record, and each change of an alias, a
 policy, a user, a role, an auth method or a grant that of its row (empty where it was deleted), so the newest record
 tells how it must be now; the first records of some changes did not. What was destroyed or removed stays so, and so do
-access tokens that ended.
+access tokens that ended, and keys that others took the place of.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final
 
 from keystead.audit.chain import parse_line
 from keystead.audit.files import chain_names, lines
+from keystead.audit.key_check import KeyCheck
 from keystead.audit.ports import OutboxRow, StoreContent, StoreState
 from keystead.audit.record import Event, Outcome, Record
 from keystead.audit.report import Problem
@@ -39,6 +40,10 @@ _ACCOUNTS: Final = (
 )
 _OTHERS: Final = (
     Event.BACKUP_RESTORED,
+    Event.DATA_KEY_ROTATED,
+    Event.MESSAGES_RESERVED,
+    Event.ROOT_KEY_ROTATED,
+    Event.SECRET_ID_CREATED,
     Event.SECRET_ID_DESTROYED,
     Event.TOKEN_CREATED,
     Event.TOKEN_REVOKED,
@@ -57,10 +62,11 @@ class StoreCheck:
         self._number = state.newest
         self._now = state.heads
         self._excused = excused
-        self._tokens = TokenCheck(state.tokens)
+        self._tokens = TokenCheck(state.tokens, state.secret_ids)
+        self._keys = KeyCheck(state.data_keys, state.generation)
         self._heads: dict[str, tuple[int, str | None]] = {}
-        self._ended: set[tuple[str, int]] = set()
-        self._through: dict[str, int] = {}
+        self._ended: dict[tuple[str, int], int] = {}
+        self._through: dict[str, tuple[int, int]] = {}
         self._restored = 0
 
     def read(self, folder: Path, pending: Sequence[OutboxRow]) -> None:
@@ -80,6 +86,7 @@ class StoreCheck:
         if record.outcome != Outcome.SUCCESS:
             return
         self._tokens.add(number, record)
+        self._keys.add(number, record)
         if record.event == Event.BACKUP_RESTORED:
             self._restored = max(number, self._restored)
         elif record.event in _DELETIONS:
@@ -92,19 +99,21 @@ class StoreCheck:
         alias = record.detail.get("alias")
         if isinstance(alias, str):
             self._tell(f"alias/{alias}", number, _alias_digest(record))
-        self._add_ending(record)
+        self._add_ending(number, record)
 
     def _tell(self, target: str, number: int, head: str | None) -> None:
         if number > self._heads.get(target, (0, ""))[0]:
             self._heads[target] = (number, head)
 
-    def _add_ending(self, record: Record) -> None:
-        version, through = record.detail.get("version", 0), record.detail.get("through", 0)
-        if record.event in _ENDINGS and isinstance(version, int) and isinstance(through, int):
-            self._ended.add((record.target, version))
-            self._through[record.target] = max(through, self._through.get(record.target, 0))
+    def _add_ending(self, number: int, record: Record) -> None:
+        target, version, through = record.target, record.detail.get("version", 0), record.detail.get("through", 0)
         if record.event == Event.SECRET_ID_DESTROYED:
-            self._ended.add((f"secret-id/{record.detail.get('accessor')}", 0))
+            target = f"secret-id/{record.detail.get('accessor')}"
+        elif record.event not in _ENDINGS:
+            return
+        if isinstance(version, int) and isinstance(through, int):
+            self._ended[target, version] = max(number, self._ended.get((target, version), 0))
+            self._through[target] = max((through, number), self._through.get(target, (0, 0)))
 
     def problems(self, content: StoreContent) -> Iterator[Problem]:
         """Where the store is otherwise."""
@@ -122,11 +131,15 @@ class StoreCheck:
         # The secrets of a restored backup are recorded in the log of the store that they come from.
         for target in () if self._restored else sorted(heads.keys() - self._heads.keys()):
             yield Problem("", f"{target} is in the store, and no change of it is recorded")
-        ended = self._ended.union((name, one) for name, last in self._through.items() for one in range(1, last + 1))
-        for target, version in sorted(ended):
-            if content.is_alive(target, version):
+        ended = dict(self._ended)
+        for name, (last, number) in self._through.items():
+            ended.update(((name, one), number) for one in range(1, last + 1))
+        for (target, version), number in sorted(ended.items()):
+            # What ended before the restore may have come back with the backup.
+            if number > self._restored and content.is_alive(target, version):
                 what = f"version {version} of {target}" if version else target
                 yield Problem("", f"{what} was destroyed or removed, and is in the store again")
+        yield from self._keys.problems(self._restored)
         yield from self._tokens.problems(self._restored)
 
 

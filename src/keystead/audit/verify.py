@@ -6,18 +6,22 @@ neither (form and links). The chains are read once, as a stream, and nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-from keystead.audit.chain_check import ChainCheck
+from keystead.audit.chain_check import ChainCheck, given_up
 from keystead.audit.checkpoints import AuditKeys, Checkpoint
-from keystead.audit.files import chain_names
+from keystead.audit.files import chain_names, is_chain_name
 from keystead.audit.numbers import Numbers
-from keystead.audit.ports import ChainRegistry, Outbox, StoreContent
+from keystead.audit.ports import ChainRegistry, Head, Outbox, StoreContent
 from keystead.audit.record import Record
 from keystead.audit.report import Problem, Report, state_digest
 from keystead.audit.store_check import StoreCheck
+from keystead.errors import IntegrityError
+
+T = TypeVar("T")
 
 
 def verify(
@@ -37,10 +41,11 @@ def verify(
     begin with exactly what they cover.
     """
     # The store first: while this reads, chains only grow, and a row leaves the outbox only for a chain.
-    known = dict(heads.heads()) if heads else {}
-    last_number = outbox.last_number() if outbox else 0
-    state = content.state() if content else None
-    rows = {row.number: row.content for row in outbox.pending()} if outbox else {}
+    unread: list[Problem] = []
+    known = _known_heads(heads, unread) if heads else {}
+    last_number = _told(outbox.last_number, unread) or 0 if outbox else 0
+    state = _told(content.state, unread) if content else None
+    rows = {row.number: row.content for row in _told(outbox.pending, unread) or ()} if outbox else {}
     public = keys.public_key() if keys else public_key
     numbers = Numbers()
     checks: list[ChainCheck] = []
@@ -49,14 +54,14 @@ def verify(
         kept = [checkpoint for checkpoint in earlier if checkpoint.chain == chain]
         check = ChainCheck(chain, keys=keys, public_key=public, earlier=kept, numbers=numbers, rows=rows)
         check.run(folder, known.get(chain))
-        if heads and check.count and chain not in known and chain not in heads.heads():
+        if heads and not unread and check.count and chain not in known and chain not in heads.heads():
             check.fail("the store does not know this chain")
         checks.append(check)
-    problems = [problem for check in checks for problem in check.problems]
+    problems = [*unread, *(problem for check in checks for problem in check.problems)]
     if outbox and not problems:
         problems += _outbox_problems(outbox, rows, last_number, numbers, checks)
     if content and state and outbox and not problems:
-        store = StoreCheck(state, [lost for check in checks for lost in check.accepted_losses])
+        store = StoreCheck(state, given_up(checks))
         store.read(folder, outbox.pending())
         problems += store.problems(content)
     reports = tuple(check.report() for check in checks)
@@ -68,6 +73,23 @@ def verify(
         checked="keys" if keys else "public key" if public else "links",
         digest=state_digest(reports),
     )
+
+
+def _known_heads(heads: ChainRegistry, unread: list[Problem]) -> dict[str, tuple[Head, bytes]]:
+    told = _told(heads.heads, unread) or {}
+    known = {name: head for name, head in told.items() if is_chain_name(name)}
+    if len(known) < len(told):
+        unread.append(Problem("", "the store has the head of a chain by a name that is none"))
+    return known
+
+
+def _told(ask: Callable[[], T], unread: list[Problem]) -> T | None:
+    """What the store tells; None, and a problem, where a row that it is asked for is not what keystead wrote."""
+    try:
+        return ask()
+    except IntegrityError as error:
+        unread.append(Problem("", error.message))
+        return None
 
 
 def _outbox_problems(
@@ -84,7 +106,7 @@ def _outbox_problems(
         yield Problem(
             "", f"the journals know of change {highest}, the store only of {now_last}: the store was put back"
         )
-    excused = [lost for check in checks for lost in check.accepted_losses]
+    excused = given_up(checks)
     missing = (
         number
         for number in numbers.missing(last_number)

@@ -35,7 +35,9 @@ def row_problems(node: Node) -> Iterator[Problem]:
     checks = _checks(node)
     for kind, name in SqliteContent(node.store).rows():
         check = checks[kind]
-        if not any(_holds(node, check, name) for _ in range(LOOKS)):
+        if name is None:
+            yield Problem("", f"a row of kind {kind} has no name that keystead wrote")
+        elif not any(_holds(node, check, name) for _ in range(LOOKS)):
             yield Problem("", f"{kind}/{name} is not what keystead wrote, and is refused where it is used")
 
 

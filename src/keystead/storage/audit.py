@@ -55,7 +55,7 @@ class AuditRows:
     def last_number(self) -> int:
         """The highest number ever given, 0 where none was."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'audit_outbox'").fetchone()
-        return row[0] if row else 0
+        return int(typed(row, "i", "the number of the store's newest change")[0]) if row else 0
 
     def raise_number(self, number: int) -> None:
         """Let the next number be higher than `number`: after an accepted rollback, so that none is given twice."""

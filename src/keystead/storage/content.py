@@ -5,35 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keystead.audit.ports import StoreState, TokenState
-from keystead.storage.audit import Store
+from keystead.audit.ports import DataKeyState, StoreState, TokenState
+from keystead.storage.audit import AuditRows, Store
 
-_NEWEST = "SELECT NULL, seq FROM sqlite_sequence WHERE name = 'audit_outbox'"
+# Names and texts as bytes: what is no UTF-8 is named, and keeps nothing else from being looked at.
 _HEADS = {
-    "secrets": " UNION ALL SELECT 'secret/' || name, lower(hex(substr(mac, 1, 16))) FROM secrets",
-    "named_keys": " UNION ALL SELECT 'key/' || name, lower(hex(substr(mac, 1, 16))) FROM named_keys",
-    "key_aliases": " UNION ALL SELECT 'alias/' || alias, lower(hex(substr(mac, 1, 16))) FROM key_aliases",
-    "policies": " UNION ALL SELECT 'policy/' || name, lower(hex(substr(mac, 1, 16))) FROM policies",
-    "auth_methods": " UNION ALL SELECT 'auth-method/' || name, lower(hex(substr(mac, 1, 16))) FROM auth_methods",
-    "users": " UNION ALL SELECT 'user/' || name, lower(hex(substr(mac, 1, 16))) FROM users",
-    "roles": " UNION ALL SELECT 'role/' || name, lower(hex(substr(mac, 1, 16))) FROM roles",
-    "key_grants": " UNION ALL SELECT 'grant/' || grant_id, lower(hex(substr(mac, 1, 16))) FROM key_grants",
+    "secrets": "SELECT CAST('secret/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM secrets",
+    "named_keys": "SELECT CAST('key/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM named_keys",
+    "key_aliases": "SELECT CAST('alias/' || alias AS BLOB), lower(hex(substr(mac, 1, 16))) FROM key_aliases",
+    "policies": "SELECT CAST('policy/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM policies",
+    "auth_methods": "SELECT CAST('auth-method/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM auth_methods",
+    "users": "SELECT CAST('user/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM users",
+    "roles": "SELECT CAST('role/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM roles",
+    "key_grants": "SELECT CAST('grant/' || grant_id AS BLOB), lower(hex(substr(mac, 1, 16))) FROM key_grants",
 }
 _ROWS = {
-    "data-key": "SELECT key_id FROM data_keys",
-    "secret": "SELECT name FROM secrets",
-    "key": "SELECT name FROM named_keys",
-    "alias": "SELECT alias FROM key_aliases",
-    "policy": "SELECT name FROM policies",
-    "grant": "SELECT grant_id FROM key_grants",
-    "token": "SELECT accessor FROM access_tokens",
-    "user": "SELECT name FROM users",
-    "failed-logins": "SELECT name FROM login_failures",
-    "role": "SELECT name FROM roles",
-    "secret-id": "SELECT accessor FROM secret_ids",
-    "auth-method": "SELECT name FROM auth_methods",
+    "data-key": "SELECT typeof(key_id), CAST(key_id AS BLOB) FROM data_keys",
+    "secret": "SELECT typeof(name), CAST(name AS BLOB) FROM secrets",
+    "key": "SELECT typeof(name), CAST(name AS BLOB) FROM named_keys",
+    "alias": "SELECT typeof(alias), CAST(alias AS BLOB) FROM key_aliases",
+    "policy": "SELECT typeof(name), CAST(name AS BLOB) FROM policies",
+    "grant": "SELECT typeof(grant_id), CAST(grant_id AS BLOB) FROM key_grants",
+    "token": "SELECT typeof(accessor), CAST(accessor AS BLOB) FROM access_tokens",
+    "user": "SELECT typeof(name), CAST(name AS BLOB) FROM users",
+    "failed-logins": "SELECT typeof(name), CAST(name AS BLOB) FROM login_failures",
+    "role": "SELECT typeof(name), CAST(name AS BLOB) FROM roles",
+    "secret-id": "SELECT typeof(accessor), CAST(accessor AS BLOB) FROM secret_ids",
+    "auth-method": "SELECT typeof(name), CAST(name AS BLOB) FROM auth_methods",
 }
-_TOKENS = "SELECT accessor, principal, parent, revoked_ms IS NULL FROM access_tokens"
+_TOKENS = (
+    "SELECT CAST(accessor AS BLOB), CAST(principal AS BLOB), CAST(parent AS BLOB), revoked_ms IS NULL"
+    " FROM access_tokens"
+)
+_SECRET_IDS = "SELECT CAST(accessor AS BLOB), CAST(role AS BLOB) FROM secret_ids"
+_DATA_KEYS = "SELECT CAST(key_id AS BLOB), state = 'active', CAST(reserved AS INTEGER) FROM data_keys"
+_GENERATION = "SELECT CAST(root_generation AS INTEGER) FROM store"
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _ALIVE = {
     "data-key": "SELECT 1 FROM data_keys WHERE key_id = ? AND wrapped IS NOT NULL",
@@ -53,29 +59,35 @@ class SqliteContent:
 
     def state(self) -> StoreState:
         """The newest change, and what it left."""
-        newest, heads, tokens = 0, {}, {}
+        heads: dict[str, str] = {}
+        tokens: dict[str, TokenState] = {}
+        secret_ids: dict[str, str] = {}
         with self._store.translated(), self._store.at_one_moment():
             connection = self._store.read()
+            newest = AuditRows(connection).last_number()
             # A log is verified without a key also beside a store of an earlier schema.
             there = {name for (name,) in connection.execute(_TABLES)}
-            heads_of = "".join(query for table, query in _HEADS.items() if table in there)
-            for name, told in connection.execute(_NEWEST + heads_of):
-                if name is None:
-                    newest = int(told)
-                else:
-                    heads[str(name)] = str(told)
+            for table in _HEADS.keys() & there:
+                heads.update((_text(name), told) for name, told in connection.execute(_HEADS[table]))
             if "access_tokens" in there:
                 for accessor, principal, parent, live in connection.execute(_TOKENS):
-                    tokens[str(accessor)] = TokenState(str(principal), str(parent or ""), bool(live))
-        return StoreState(newest, heads, tokens)
+                    tokens[_text(accessor)] = TokenState(_text(principal), _text(parent), bool(live))
+                secret_ids.update((_text(accessor), _text(role)) for accessor, role in connection.execute(_SECRET_IDS))
+            data_keys = {
+                _text(key_id): DataKeyState(bool(active), reserved or 0)
+                for key_id, active, reserved in connection.execute(_DATA_KEYS)
+            }
+            generation = sum(found or 0 for (found,) in connection.execute(_GENERATION))
+        return StoreState(newest, heads, tokens, secret_ids, data_keys, generation)
 
     def rows(self) -> Iterator[tuple[str, Any]]:
-        """The kind and the name or id of each row that keystead binds to the store, as the file has it."""
+        """The kind and the name or id of each row that keystead binds to the store, as the file has it; None for a
+        name that is none, by which no row is found."""
         for kind, query in _ROWS.items():
             with self._store.translated():
                 found = self._store.read().execute(query).fetchall()
-            for (name,) in found:
-                yield kind, name
+            for type_, name in found:
+                yield kind, _name(name) if type_ == "text" else name
 
     def is_alive(self, target: str, version: int) -> bool:
         """Whether a data key has its material, a key slot is there or (`version` not 0) a version has its value."""
@@ -86,3 +98,14 @@ class SqliteContent:
         values = (name, version) if versioned else (name,)
         with self._store.translated():
             return self._store.read().execute(_ALIVE[kind], values).fetchone() is not None
+
+
+def _text(value: bytes | None) -> str:
+    return "" if value is None else value.decode("utf-8", "backslashreplace")
+
+
+def _name(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None

@@ -18,10 +18,11 @@ from typing import Any, Final, TypeVar, cast
 from weakref import WeakSet
 
 from keystead.clock import Clock
-from keystead.errors import OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnavailable
+from keystead.errors import IntegrityError, OutcomeUnknown, StoreBusy, StoreNotFound, StoreUnavailable
 from keystead.storage.file import make_private, require_one_name, uri
 from keystead.storage.forks import FORKS
 from keystead.storage.hindrance import hindrance_to
+from keystead.storage.rows import damaged
 from keystead.storage.writer_lock import WriterLock
 
 Transaction = sqlite3.Connection
@@ -60,13 +61,19 @@ class _Rows(list[Any]):
         return self
 
 
+_CANNOT_WRITE: Final = (
+    ("full", "the disk is full", "free some space"),
+    ("readonly", "it is read-only", "check mount and owner"),
+)
+
+
 class _Reader(sqlite3.Connection):
     """A connection whose statements raise keystead's errors, so that whoever reads need not know the driver's.
 
     A statement runs to its end under the lock `using`, so that a fork can wait until none is under way.
     """
 
-    meaning: Callable[[sqlite3.Error], StoreBusy | StoreUnavailable] | None = None
+    meaning: Callable[[sqlite3.Error], StoreBusy | StoreUnavailable | IntegrityError] | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self.using = threading.Lock()
@@ -244,14 +251,15 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise self._meaning(error) from error
 
-    def _meaning(self, error: sqlite3.Error) -> StoreBusy | StoreUnavailable:
+    def _meaning(self, error: sqlite3.Error) -> StoreBusy | StoreUnavailable | IntegrityError:
         where, text = self.path.absolute(), str(error)
+        if text.startswith("Could not decode"):  # and then holds the text
+            return damaged(f"a text in the store {where}")
         if "locked" in text or "busy" in text:
             return StoreBusy(f"the store {where} is busy", why=text, hint="try again")
-        if "full" in text:
-            return StoreUnavailable(f"cannot write to {where}", why="the disk is full", hint="free some space")
-        if "readonly" in text:
-            return StoreUnavailable(f"cannot write to {where}", why="it is read-only", hint="check mount and owner")
+        for word, why, hint in _CANNOT_WRITE:
+            if word in text:
+                return StoreUnavailable(f"cannot write to {where}", why=why, hint=hint)
         if "malformed" in text or "not a database" in text:
             damage = StoreUnavailable(f"{where} is damaged or no database", why=text, hint="restore a backup elsewhere")
             damage.damaged = True
