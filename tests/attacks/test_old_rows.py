@@ -181,6 +181,11 @@ def test_a_cut_log_whose_head_in_the_store_was_made_to_fit_is_named_also_after_t
     for _ in range(2):
         assert problems(mine) == ["the store's head of audit chain 0001 has a wrong MAC"]
     assert journal.read_bytes() == b"".join(kept)
+    mine.edit("UPDATE audit_chains SET count = 0, hash = '', mac = x'' WHERE chain = '0001'")
+    for _ in range(2):
+        (found,) = problems(mine)
+        assert found.startswith("the store has no head of this chain any more, which has ")
+    assert journal.read_bytes() == b"".join(kept)
 
 
 def put_store_back(made: Made, old: Made) -> None:

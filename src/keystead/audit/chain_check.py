@@ -79,6 +79,11 @@ class ChainCheck:
             who = "the store" if self._head and self._head.count == reach else "an earlier checkpoint"
             self.fail(f"the chain ends here, and {who} knows it to have {reach} records", self._last, self.count - 1)
 
+    def require_head(self, head: Head | None) -> None:
+        """Note where the store has no head of a chain that holds two checkpoints: one was saved with the first."""
+        if head is not None and head.count == 0 and self._checkpoints > 1 and not self.problems:
+            self.fail(f"the store has no head of this chain any more, which has {self._checkpoints} checkpoints")
+
     def fail(self, what: str, raw: RawLine | None = None, index: int | None = None) -> None:
         """Note a problem, at a line where one is given."""
         if raw is None:

@@ -48,7 +48,7 @@ class KeyCheck:
             if number > restored and key_id in self._data_keys and self._data_keys[key_id].active:
                 yield Problem("", f"data-key/{key_id} is active again, and change {number} put another in its place")
         for key_id, reserved in self._messages.items():
-            messages = sum(reserved.values())
+            messages = sum(count for number, count in reserved.items() if number > restored)
             if key_id in self._data_keys and self._data_keys[key_id].reserved < messages:
                 yield Problem("", f"data-key/{key_id} counts fewer messages than the {messages} that are recorded")
         number, generation = self._root

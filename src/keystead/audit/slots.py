@@ -6,11 +6,16 @@ import fcntl
 import itertools
 import os
 from collections.abc import Collection, Mapping
+from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from keystead.audit.chain import parse_line
-from keystead.audit.files import Tail, chain_name, lines_backward, read_tail
+from keystead.audit.checkpoints import CHECKPOINT_EVENTS
+from keystead.audit.files import Tail, chain_name, lines, lines_backward, read_tail
 from keystead.audit.ports import Head
+
+_CHECKPOINTS: Final = tuple(b'"event":"%b"' % event.encode() for event in CHECKPOINT_EVENTS)
 
 
 def make_private(fd: int, mode: int, folder: Path) -> None:
@@ -73,7 +78,8 @@ def take_slot(folder: Path, known: Mapping[str, tuple[Head, bytes]], left: Colle
     """Lock the first free chain that is whole as far as can be seen: its name, its end, and the lock's descriptor.
 
     A chain whose end is damaged, or is not the store's or does not hold the head that the store knows, is left for
-    `verify` to name, and so are those in `left`: to go on with a forged head would put a true one in its place.
+    `verify` to name, and so is one that lost its head, and those in `left`: to go on behind a forged head, or none,
+    would put a true one in its place.
 
     Raises:
         OSError: the folder cannot be written.
@@ -104,8 +110,16 @@ def _holds(chain_folder: Path, tail: Tail, head: Head | None) -> bool:
         return tail.count == 0
     if head.count == tail.count:
         return head.count == 0 or head.hash == tail.link.hex()
+    if head.count == 0:
+        return _is_young(chain_folder)
     # A chain that was cut and went on from there is as long: the next head would stand in the place of the true one.
-    return head.count < tail.count and (head.count == 0 or head.hash == _link_at(chain_folder, head.count))
+    return head.count < tail.count and head.hash == _link_at(chain_folder, head.count)
+
+
+def _is_young(chain_folder: Path) -> bool:
+    """Whether a chain may have no head yet: it has at most one checkpoint, with which its writer was killed."""
+    made = (line for line in lines(chain_folder) if any(mark in line.data for mark in _CHECKPOINTS))
+    return len(list(islice(made, 2))) < 2
 
 
 def _link_at(chain_folder: Path, count: int) -> str:

@@ -57,6 +57,7 @@ def verify(
         if heads and not unread and check.count and chain not in known and chain not in heads.heads():
             check.fail("the store does not know this chain")
         checks.append(check)
+    _require_heads(checks, None if unread else heads)
     problems = [*unread, *(problem for check in checks for problem in check.problems)]
     if outbox and not problems:
         problems += _outbox_problems(outbox, rows, last_number, numbers, checks)
@@ -81,6 +82,14 @@ def _known_heads(heads: ChainRegistry, unread: list[Problem]) -> dict[str, tuple
     if len(known) < len(told):
         unread.append(Problem("", "the store has the head of a chain by a name that is none"))
     return known
+
+
+def _require_heads(checks: Sequence[ChainCheck], heads: ChainRegistry | None) -> None:
+    # An accepted rollback leaves chains without a head until their next checkpoint.
+    if heads and not any(check.accepted for check in checks):
+        saved = heads.heads()
+        for check in checks:
+            check.require_head(saved[check.chain][0] if check.chain in saved else None)
 
 
 def _told(ask: Callable[[], T], unread: list[Problem]) -> T | None:
