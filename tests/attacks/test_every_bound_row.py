@@ -13,7 +13,7 @@ from tests.attacks.stores import KEY
 from tests.methods import issuing
 
 import keystead
-from keystead.errors import AuthenticationFailed, KeysteadError
+from keystead.errors import AuthenticationFailed, KeysteadError, Sealed
 from keystead.services.audit_operations import verify_without_keys
 from keystead.services.connection import Connection
 from keystead.testing import ManualClock
@@ -170,3 +170,16 @@ def test_a_store_whose_rows_are_of_no_type_of_theirs_is_told_of_and_no_error_of_
         return
     with store:
         assert not store.kms.audit.verify().ok
+
+
+def test_where_another_process_replaced_the_root_key_nothing_is_named_falsely(filled: Path, tmp_path: Path) -> None:
+    shutil.copytree(filled.parent, tmp_path / "store")
+    path, clock = tmp_path / "store" / "app.db", ManualClock(issuing.NOW_MS)
+    with keystead.connect(path, master_key=KEY, clock=clock, settings=CHEAP) as store:
+        with keystead.connect(path, master_key=KEY, clock=clock, settings=CHEAP) as other:
+            other.kms.rekey(other.kms.own_credential())
+        for _ in range(2):  # before this process has seen it, and after
+            with pytest.raises(Sealed, match="open the store again"):
+                store.kms.audit.verify()
+    with keystead.connect(path, master_key=KEY, clock=clock, settings=CHEAP) as store:
+        assert store.kms.audit.verify().ok

@@ -31,7 +31,11 @@ LOOKS: Final = 3
 
 
 def row_problems(node: Node) -> Iterator[Problem]:
-    """What is not what keystead wrote, by what it is of, such as `secret/DATABASE_URL`."""
+    """What is not what keystead wrote, by what it is of, such as `secret/DATABASE_URL`.
+
+    Raises:
+        Sealed: another process replaced the root key, so that not everything can be opened here.
+    """
     checks = _checks(node)
     for kind, name in SqliteContent(node.store).rows():
         check = checks[kind]
@@ -46,9 +50,10 @@ def _holds(node: Node, check: Callable[[Any], object], name: Any) -> bool:
         with node.store.at_one_moment():
             check(name)
     except (IntegrityError, TypeError, AttributeError):  # columns of other types than keystead writes
-        # It may be under a data key that another process just made.
+        # It may be under a data key that another process just made, or a root key that is not held here.
         with suppress(IntegrityError):
             node.ring.reload()
+            node.same_root(node.store.read())
         return False
     return True
 

@@ -36,6 +36,9 @@ class AuditOperations:
         are as their last records left them, and that each row is what keystead wrote and each encrypted value opens.
 
         The report's `require_ok()` raises AuditBroken naming the first bad record.
+
+        Raises:
+            Sealed: another process replaced the root key: open the store again.
         """
         from keystead.audit.verify import verify  # noqa: PLC0415 - a rare call; opening a store does not pay for it
         from keystead.node.row_check import row_problems  # noqa: PLC0415 - as above
