@@ -17,7 +17,7 @@ from keystead.crypto.envelope import EnvelopeKey
 from keystead.crypto.material import KeyMaterial
 from keystead.crypto.purpose import Purpose
 from keystead.errors import DataKeyNotFound, DecryptionError, KeyStateError
-from keystead.keys.lifecycle import PERMITTED_USES, KeyState, Use, require_use
+from keystead.keys.lifecycle import ENDED, PERMITTED_USES, KeyState, Use, require_use
 from keystead.keys.model import DataKeyRecord, unwrapped
 from keystead.keys.ports import DataKeyRows, RootAccess
 
@@ -121,6 +121,13 @@ class KeyRing:
                 "no data key of this store made that ciphertext", hint="open the store that it was made with"
             )
         return record
+
+    def is_ended(self, reference: bytes) -> bool:
+        """Whether a data key opens nothing any more, for good, so that what it encrypted was destroyed with it.
+
+        A suspended or compromised one opens nothing either, and its ciphertexts stay.
+        """
+        return self.by_reference(reference).state in ENDED
 
     def material(self, record: DataKeyRecord, use: Use) -> KeyMaterial:
         """The unwrapped key, if the state permits the use.

@@ -20,7 +20,6 @@ from keystead.errors import (
     UsageError,
 )
 from keystead.gate import Entry, Gate, Session, missing
-from keystead.keys.lifecycle import ENDED
 from keystead.keys.ring import KeyRing
 from keystead.secrets.facts import SecretFacts
 from keystead.secrets.labels import is_expired, resolve_version
@@ -205,8 +204,7 @@ class SecretReader:
         try:
             self._decrypt(head, row)
         except KeyStateError:
-            # A suspended key opens nothing, and may again; what a destroyed one encrypted was destroyed with it.
-            return self.ring.by_reference(row.key_reference).state not in ENDED
+            return not self.ring.is_ended(row.key_reference)
         return True
 
     def page(

@@ -20,7 +20,7 @@ from keystead.crypto.purpose import Purpose
 from keystead.crypto.types import KeyType
 from keystead.errors import DecryptionError, IntegrityError, KeyNotFound, KeyStateError
 from keystead.gate import missing
-from keystead.keys.lifecycle import ENDED, KeyState
+from keystead.keys.lifecycle import KeyState
 from keystead.keys.limits import SALT_MESSAGE_LIMIT
 from keystead.keys.named.model import KeyBinder, KeyHead, KeyVersionRow
 from keystead.keys.named.names import check_key_version
@@ -222,8 +222,7 @@ class NamedKeyRing:
         try:
             zero(self.material(key, version))
         except KeyStateError:
-            # A suspended key opens nothing, and may again; what a destroyed one encrypted was destroyed with it.
-            if self._ring.by_reference(version.row.key_reference).state in ENDED:
+            if self._ring.is_ended(version.row.key_reference):
                 raise _lost(key.head, version.row.version) from None
 
     def check_alias(self, alias: str) -> None:
