@@ -8,31 +8,25 @@ from typing import Any
 from keystead.audit.ports import DataKeyState, StoreState, TokenState
 from keystead.storage.audit import AuditRows, Store
 
+_BOUND = {
+    "data-key": ("data_keys", "key_id"),
+    "secret": ("secrets", "name"),
+    "key": ("named_keys", "name"),
+    "alias": ("key_aliases", "alias"),
+    "policy": ("policies", "name"),
+    "grant": ("key_grants", "grant_id"),
+    "token": ("access_tokens", "accessor"),
+    "user": ("users", "name"),
+    "failed-logins": ("login_failures", "name"),
+    "role": ("roles", "name"),
+    "secret-id": ("secret_ids", "accessor"),
+    "auth-method": ("auth_methods", "name"),
+}
+"""The rows that keystead binds to the store: of each kind the table, and the column of its name."""
+_COMPARED = ("secret", "key", "alias", "policy", "auth-method", "user", "role", "grant")
 # Names and texts as bytes: what is no UTF-8 is named, and keeps nothing else from being looked at.
-_HEADS = {
-    "secrets": "SELECT CAST('secret/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM secrets",
-    "named_keys": "SELECT CAST('key/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM named_keys",
-    "key_aliases": "SELECT CAST('alias/' || alias AS BLOB), lower(hex(substr(mac, 1, 16))) FROM key_aliases",
-    "policies": "SELECT CAST('policy/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM policies",
-    "auth_methods": "SELECT CAST('auth-method/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM auth_methods",
-    "users": "SELECT CAST('user/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM users",
-    "roles": "SELECT CAST('role/' || name AS BLOB), lower(hex(substr(mac, 1, 16))) FROM roles",
-    "key_grants": "SELECT CAST('grant/' || grant_id AS BLOB), lower(hex(substr(mac, 1, 16))) FROM key_grants",
-}
-_ROWS = {
-    "data-key": "SELECT typeof(key_id), CAST(key_id AS BLOB) FROM data_keys",
-    "secret": "SELECT typeof(name), CAST(name AS BLOB) FROM secrets",
-    "key": "SELECT typeof(name), CAST(name AS BLOB) FROM named_keys",
-    "alias": "SELECT typeof(alias), CAST(alias AS BLOB) FROM key_aliases",
-    "policy": "SELECT typeof(name), CAST(name AS BLOB) FROM policies",
-    "grant": "SELECT typeof(grant_id), CAST(grant_id AS BLOB) FROM key_grants",
-    "token": "SELECT typeof(accessor), CAST(accessor AS BLOB) FROM access_tokens",
-    "user": "SELECT typeof(name), CAST(name AS BLOB) FROM users",
-    "failed-logins": "SELECT typeof(name), CAST(name AS BLOB) FROM login_failures",
-    "role": "SELECT typeof(name), CAST(name AS BLOB) FROM roles",
-    "secret-id": "SELECT typeof(accessor), CAST(accessor AS BLOB) FROM secret_ids",
-    "auth-method": "SELECT typeof(name), CAST(name AS BLOB) FROM auth_methods",
-}
+_DIGESTS = "SELECT CAST({} AS BLOB), lower(hex(substr(mac, 1, 16))) FROM {}"
+_NAMES = "SELECT typeof({0}), CAST({0} AS BLOB) FROM {1}"
 _TOKENS = (
     "SELECT CAST(accessor AS BLOB), CAST(principal AS BLOB), CAST(parent AS BLOB), revoked_ms IS NULL"
     " FROM access_tokens"
@@ -67,8 +61,10 @@ class SqliteContent:
             newest = AuditRows(connection).last_number()
             # A log is verified without a key also beside a store of an earlier schema.
             there = {name for (name,) in connection.execute(_TABLES)}
-            for table in _HEADS.keys() & there:
-                heads.update((_text(name), told) for name, told in connection.execute(_HEADS[table]))
+            for kind in _COMPARED:
+                table, column = _BOUND[kind]
+                found = connection.execute(_DIGESTS.format(column, table)) if table in there else ()
+                heads.update((f"{kind}/{_text(name)}", told) for name, told in found)
             if "access_tokens" in there:
                 for accessor, principal, parent, live in connection.execute(_TOKENS):
                     tokens[_text(accessor)] = TokenState(_text(principal), _text(parent), bool(live))
@@ -83,9 +79,9 @@ class SqliteContent:
     def rows(self) -> Iterator[tuple[str, Any]]:
         """The kind and the name or id of each row that keystead binds to the store, as the file has it; None for a
         name that is none, by which no row is found."""
-        for kind, query in _ROWS.items():
+        for kind, (table, column) in _BOUND.items():
             with self._store.translated():
-                found = self._store.read().execute(query).fetchall()
+                found = self._store.read().execute(_NAMES.format(column, table)).fetchall()
             for type_, name in found:
                 yield kind, _name(name) if type_ == "text" else name
 
