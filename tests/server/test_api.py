@@ -269,3 +269,14 @@ def test_changes_are_told_to_who_waits(server: Server) -> None:
     server.request("PUT", "/api/v1/secrets/changed", {"value": "x"})
     assert server.request("GET", f"/api/v1/changes?after={before}&timeout=10").json["changes"] > before
     assert server.request("GET", "/api/v1/changes", token=None).status == 401
+
+
+def test_a_login_by_another_method_than_post_is_told_which_there_is(server: Server) -> None:
+    for method in ("GET", "PUT", "TRACE"):
+        answer = server.request(method, "/api/v1/login/password", {})
+        assert answer.status == 405
+
+
+def test_a_wrong_ttl_is_refused_also_where_nothing_is_to_be_stored(server: Server) -> None:
+    assert server.request("POST", "/api/v1/secrets:write", {"values": {}, "ttl": "AAA"}).status == 400
+    assert server.request("POST", "/api/v1/secrets:write", {"values": {}, "ttl": "1h"}).status == 200

@@ -147,7 +147,9 @@ class Dispatch:
         target = read_target(request.target)
         if target is None:
             return answers.BAD_TARGET
-        if target.collection == _LOGIN and request.method == "POST" and target.name and not target.verb:
+        if target.collection == _LOGIN and target.name and not target.verb:
+            if request.method != "POST":
+                return of_refusal(answers.NO_METHOD, request.request_id, (b"allow", b"POST"))
             return self._log_in(request, target)
         place = self._routes.at(Place(target.collection, bool(target.name), target.verb))
         if place is None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from keystead.clock import parse_duration
 from keystead.errors import UsageError
-from keystead.secrets.labels import KEEP, Keep
+from keystead.secrets.labels import KEEP, Keep, resolve_ttl
 from keystead.secrets.model import SecretInfo, VersionInfo
 from keystead.secrets.ports import Filter
 from keystead.secrets.value import SecretValue
@@ -63,6 +63,7 @@ class SecretOperations(SessionFace):
     ) -> list[SecretInfo]:
         """Store many secrets in one transaction: all of them or none. Errors as for `store_secret`."""
         if not values:
+            resolve_ttl(ttl, ttl_days, keep=None)  # a wrong one is no less wrong for that nothing is stored
             return []
         put = self._put(ttl, ttl_days, tags, None, None)
         return self._node.writer.store(self._session, values, put)
